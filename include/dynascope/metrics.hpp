@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <dynascope/export.hpp>
+#include <dynascope/metric_options.hpp>
+#include <dynascope/network.hpp>
+#include <dynascope/run_description.hpp>
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace dynascope {
+
+/// Node strengths of every node layer of `network`, from the parameters as they are now.
+///
+/// Strength is in-strength plus out-strength, signed (docs/metrics.md, section 2; La Malfa et al. 2021).
+/// Parameters may be float64, float32, bfloat16 or float16, on one device; sums follow a fixed tree
+/// (docs/determinism.md). Work is enqueued on the current stream; does not synchronise.
+///
+/// @param network  from trace() or NetworkBuilder; its parameters must be alive and on one device
+/// @return one float32 tensor (stored units,) per node layer, in execution order, on the parameters' device
+/// @throws Error when a parameter does not fit the network (says which, from what, to what)
+DYNASCOPE_API std::vector<at::Tensor> node_strength(const Network& network, const MetricOptions& options = {});
+
+/// Layer fluctuation of every node layer: the population standard deviation of node strength over its units.
+///
+/// Work is enqueued on the current stream; does not synchronise.
+///
+/// @return float64 (node layers,), in execution order, on the parameters' device
+/// @throws Error as node_strength
+DYNASCOPE_API at::Tensor layer_fluctuation(const Network& network, const MetricOptions& options = {});
+
+/// Statistics of link weights, one entry per weight layer in execution order; all on the parameters' device.
+struct LinkWeights {
+  at::Tensor count;      ///< int64 (weight layers,), entries counted; always on the CPU
+  at::Tensor mean;       ///< float64 (weight layers,)
+  at::Tensor std;        ///< float64 (weight layers,), ddof 0
+  at::Tensor min;        ///< float64 (weight layers,), over finite entries
+  at::Tensor max;        ///< float64 (weight layers,), over finite entries
+  at::Tensor abs_mean;   ///< float64 (weight layers,)
+  at::Tensor norm;       ///< float64 (weight layers,), Euclidean
+  at::Tensor nonfinite;  ///< int64 (weight layers,)
+};
+
+/// Link-weight statistics of every weight layer (docs/metrics.md, section 2), biases included with Bias::kIn.
+///
+/// Work is enqueued on the current stream; does not synchronise.
+/// @throws Error as node_strength
+DYNASCOPE_API LinkWeights link_weights(const Network& network, const MetricOptions& options = {});
+
+/// The node layers of `network` as they are stored under `options`: shapes, coordinate classes, multiplicities.
+///
+/// Tells how to expand what node_strength returns: reshape to `stored_shape`, then per axis take by `classes`.
+/// Host work only; reads no parameter.
+DYNASCOPE_API std::vector<NodeLayerInfo> node_layer_info(const Network& network, const MetricOptions& options = {});
+
+}  // namespace dynascope
