@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <dynascope/training_callback.hpp>
+
+namespace dynascope {
+
+TrainingCallback::~TrainingCallback() = default;
+
+}  // namespace dynascope

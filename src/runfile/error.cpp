@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <dynascope/error.hpp>
+
+namespace dynascope {
+
+Error::~Error() = default;
+
+}  // namespace dynascope
