@@ -9,11 +9,11 @@
 //   column partial of a lane        rows added in order
 //   row partial of (row, tap)       columns c go to run c % kRuns in order; runs are folded
 //   moments                         about a shift (the tile's first value; 0 where that is not finite), each lane over
-//   its
-//                                   rows in order; lanes are folded
+//                                   its rows in order; lanes are folded with join()
 // Partials of a matrix (block k goes to run k % kCombineRuns in order; runs are folded). Moments the same way with
-// merge(). Node summaries: stored unit n goes to lane n % kSummaryLanes in order; lanes are folded. fold() halves: run
-// i takes run i + half, for half = count / 2, ..., 1.
+// merge(). Node summaries: about the first stored unit's strength, stored unit n goes to lane n % kSummaryLanes in
+// order; lanes are folded with join(). fold() halves: run i takes run i + half, for half = count / 2, ..., 1. What is
+// done to single values is in arithmetic.hpp.
 
 #include "tables.hpp"
 
