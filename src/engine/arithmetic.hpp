@@ -168,14 +168,12 @@ DYNASCOPE_HD inline Statistics statistics_of(const Moments& moments) {
   const bool bounded = moments.nonfinite < moments.count;
   Statistics statistics{
       nan, nan, bounded ? moments.min : nan, bounded ? moments.max : nan, nan, nan, moments.nonfinite};
-  if (moments.nonfinite == 0) {
+  if (moments.count > 0 && moments.nonfinite == 0) {
     const double count = static_cast<double>(moments.count);
+    statistics.mean = moments.mean;
+    statistics.std = sqrt(moments.m2 / count);
+    statistics.abs_mean = moments.abs_sum / count;
     statistics.norm = sqrt(moments.m2 + count * (moments.mean * moments.mean));
-    if (moments.count > 0) {
-      statistics.mean = moments.mean;
-      statistics.std = sqrt(moments.m2 / count);
-      statistics.abs_mean = moments.abs_sum / count;
-    }
   }
   return statistics;
 }
@@ -341,8 +339,8 @@ DYNASCOPE_HD inline int64_t bin_of(const HistogramAxis& axis, double value) {
   if (value >= axis.high) {
     return value > axis.high ? axis.bins + 1 : axis.bins;
   }
-  int64_t bin = static_cast<int64_t>((value - axis.low) * axis.scale);
-  bin = bin < axis.bins ? bin : axis.bins - 1;
+  const double guess = (value - axis.low) * axis.scale;  // NaN where low and high nearly meet
+  int64_t bin = guess < static_cast<double>(axis.bins) ? static_cast<int64_t>(guess) : axis.bins - 1;
   while (value < axis.edges[bin]) {
     --bin;
   }

@@ -4,14 +4,16 @@
 // The compiled form of a network: flat arrays of plain values that host and device read alike. Built by Plan, filled
 // into rows by the backends in three passes:
 //
-//   reduce   one work item per Tile: reads its part of a matrix once; writes partial row sums, partial column sums,
-//   partial
+//   reduce   one work item per Tile: reads its part of a matrix once; writes partial row sums, partial column sums and
 //            moments, and adds to the histogram
-//   combine  folds the partials of each matrix into row sums, column sums (workspace) and link-weight statistics (row)
+//   combine  folds the partials of each matrix into row sums, column sums (workspace) and link-weight statistics, and
+//            writes the plain row and column sums of LinkPlan (row)
 //   nodes    one work item per node layer: strengths from the sums through Terms, and their summary (row)
 //
-// The order of every addition is fixed by tree.hpp. All sums are float64. Offsets into the workspace count doubles (or
-// Moments); offsets into a row count bytes; -1 means "not wanted".
+// The order of every addition is fixed by tree.hpp, what is done to single values by arithmetic.hpp. All sums are
+// float64. Offsets into the workspace count doubles (or Moments); offsets into a row count bytes; -1 means "not
+// wanted". With one block of partials, partials and sums are the same place (row_partials == row_sums, column_partials
+// == column_sums): combine may skip them, or fold them in place.
 
 #include <cstdint>
 
@@ -20,7 +22,8 @@ namespace dynascope::engine {
 enum class Dtype : int32_t { kFloat32, kFloat64, kBFloat16, kFloat16 };
 
 /// One weight or bias, seen as (rows, columns, taps). Rows fall into `groups` equal blocks, each with column sums of
-/// its own. Taps are numbered row-major over `kernel`; strides count elements.
+/// its own. Taps are numbered row-major over `kernel`; strides count elements. Tiles have min(taps, kTileLanes) taps,
+/// max(1, kTileLanes / taps) columns and kTileRows rows, fewer at the ends; an empty matrix has none, and sums of 0.
 struct Matrix {
   const void* data;
   Dtype dtype;
@@ -62,7 +65,9 @@ struct Moments {
 /// One weight layer: its matrices, and where its statistics go.
 struct LinkPlan {
   int32_t first_matrix, matrices;  ///< the weight, then the bias where it counts
-  int64_t row_sum, column_sum;     ///< row offsets of the plain float32 sums; -1 where a node layer tells them
+  /// Row offsets of the plain float32 sums of the first matrix, (rows,) over columns and taps and (columns, taps) over
+  /// rows; -1 where a node layer tells them.
+  int64_t row_sum, column_sum;
 };
 
 /// One contribution to the in- or out-strength of a node layer. For stored unit n with index m (its channel, or n
@@ -78,10 +83,11 @@ struct Term {
   int32_t per_unit;
   int64_t first, stride;
   int64_t blocks, block_stride;
-  int64_t order;  ///< offset into `indices`, -1 for the affine rule
-  int32_t axes;   ///< position axes with taps
-  int64_t kernel[3];
-  int64_t coefficients[3];  ///< offset into `coefficients` of (kernel[d], classes of axis d); -1: ones
+  int64_t order;            ///< offset into `indices`, -1 for the affine rule
+  int32_t axes;             ///< position axes with taps
+  int64_t kernel[3];        ///< 1 on further axes
+  int64_t coefficients[3];  ///< offset into `coefficients` of (kernel[d], classes of axis d); -1: ones, also on further
+                            ///< axes
 };
 
 /// One node layer: its units, contributions, and where its values go.
@@ -108,7 +114,7 @@ struct Copy {
   const void* data;
   Dtype dtype;
   int32_t to_float64;            ///< target type: 1 float64, 0 float32
-  int64_t sizes[6], strides[6];  ///< leading axes of size 1 where the parameter has fewer than six
+  int64_t sizes[6], strides[6];  ///< leading axes of size 1 where the parameter has fewer than six; values canonical()
   int64_t target;                ///< row offset, row-major
   int64_t count;
 };

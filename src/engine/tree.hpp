@@ -3,7 +3,8 @@
 
 // The order of every addition, for host and device alike (docs/determinism.md). It depends on shapes alone: not on
 // strides, threads, instruction sets or devices. Compile with -ffp-contract=off and -fmad=false: a fused multiply-add
-// would differ.
+// would differ. Every sum is float64 and starts at +0, every set of moments starts empty: runs and lanes that get no
+// value may be left out of a fold, they change no bit.
 //
 // Within a tile, values stand as (rows, lanes) with lane = column * taps + tap:
 //   column partial of a lane        rows added in order
@@ -11,9 +12,10 @@
 //   moments                         about a shift (the tile's first value; 0 where that is not finite), each lane over
 //                                   its rows in order; lanes are folded with join()
 // Partials of a matrix (block k goes to run k % kCombineRuns in order; runs are folded). Moments the same way with
-// merge(). Node summaries: about the first stored unit's strength, stored unit n goes to lane n % kSummaryLanes in
-// order; lanes are folded with join(). fold() halves: run i takes run i + half, for half = count / 2, ..., 1. What is
-// done to single values is in arithmetic.hpp.
+// merge(), block k being the k-th tile of the matrix; then those of a weight layer's matrices, in order. Node
+// summaries: about the first stored unit's strength, stored unit n goes to lane n % kSummaryLanes in order; lanes are
+// folded with join(). fold() halves: run i takes run i + half, for half = count / 2, ..., 1. What is done to single
+// values is in arithmetic.hpp.
 
 #include "tables.hpp"
 
