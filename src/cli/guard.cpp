@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "guard.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <sstream>
+#include <string>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace dynascope::cli {
+namespace {
+
+constexpr rlim_t kMemoryBytes = rlim_t{1000} << 20;
+constexpr rlim_t kProcessorSeconds = 4;
+
+void limit(__rlimit_resource resource, rlim_t value) {
+  const rlimit both{value, value};
+  setrlimit(resource, &both);
+}
+
+void limit_this_process() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_CPU, kProcessorSeconds);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is larger than any limit
+  limit(RLIMIT_AS, kMemoryBytes);
+#endif
+}
+
+int terminal_width() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool write_all(int file, const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t written = write(file, text.data() + done, text.size() - done);
+    if (written < 0 && errno != EINTR) {
+      return false;
+    }
+    done += written > 0 ? static_cast<size_t>(written) : 0;
+  }
+  return true;
+}
+
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  for (char& c : text) {
+    c = static_cast<unsigned char>(c) < ' ' || c == 0x7f ? ' ' : c;
+  }
+  return text;
+}
+
+std::string trouble(const std::string& what) { return "dynascope: " + one_line(what) + '\n'; }
+
+int run_here(const Action& action, bool color, bool terminal) {
+  std::ostringstream data;
+  std::ostringstream messages;
+  int status = kTrouble;
+  try {
+    status = action(Output{data, messages, terminal, color, terminal_width()});
+  } catch (const std::bad_alloc&) {
+    messages << trouble("the file asks for more memory than a run needs (over 1 GB); it is damaged, or no run file");
+  } catch (const std::exception& error) {
+    messages << trouble(error.what());
+  }
+  write_all(STDERR_FILENO, messages.str());
+  if (status != kTrouble && !write_all(STDOUT_FILENO, data.str())) {
+    write_all(STDERR_FILENO, trouble(std::string("cannot write to standard output: ") + std::strerror(errno)));
+    return kTrouble;
+  }
+  return status;
+}
+
+std::string read_all(int file) {
+  std::string text;
+  char buffer[4096];
+  ssize_t got = 0;
+  while ((got = read(file, buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR)) {
+    if (got > 0 && text.size() < (size_t{1} << 20)) {
+      text.append(buffer, static_cast<size_t>(got));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+int run_guarded(const Action& action, bool color, bool terminal) {
+  int messages[2];
+  if (pipe(messages) != 0) {
+    write_all(STDERR_FILENO, trouble(std::string("cannot make a pipe: ") + std::strerror(errno)));
+    return kTrouble;
+  }
+  const pid_t child = fork();
+  if (child < 0) {
+    write_all(STDERR_FILENO, trouble(std::string("cannot start a process: ") + std::strerror(errno)));
+    return kTrouble;
+  }
+  if (child == 0) {
+    dup2(messages[1], STDERR_FILENO);
+    close(messages[0]);
+    close(messages[1]);
+    limit_this_process();
+    // Not exit(): HDF5's own clean-up may crash on a file that already gave an answer.
+    _exit(run_here(action, color, terminal));
+  }
+  close(messages[1]);
+  const std::string text = read_all(messages[0]);
+  close(messages[0]);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status)) {
+    write_all(STDERR_FILENO, text);
+    return WEXITSTATUS(status);
+  }
+  const int signal = WTERMSIG(status);
+  if (signal == SIGPIPE || signal == SIGINT || signal == SIGTERM) {
+    return 128 + signal;
+  }
+  const std::string why =
+      signal == SIGXCPU || signal == SIGKILL ? "out of processor time or memory" : strsignal(signal);
+  write_all(STDERR_FILENO, trouble("reading the file stopped (" + why + "): it is damaged, or no run file"));
+  return kTrouble;
+}
+
+}  // namespace dynascope::cli

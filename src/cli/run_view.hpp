@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <dynascope/run_file.hpp>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dynascope::cli {
+
+/// Opens a run; every error names the path.
+RunFile open_run(const std::string& path);
+
+/// A value per row and layer that can be shown.
+struct Metric {
+  const char* name;
+  const char* group;  ///< "nodes" or "links"
+  bool integer;
+  const char* what;
+
+  std::string dataset() const { return std::string("/") + group + "/" + name; }
+};
+
+/// All metrics, as help text: one line each.
+std::string metric_help();
+
+/// By name ("fluctuation") or, where node and weight layers share one, by group and name ("links/nonfinite").
+/// @throws Error when there is none (names those that exist)
+const Metric& find_metric(const std::string& name);
+
+/// Names of the layers that `metric` has a value for, in execution order.
+std::vector<std::string> layer_names(const RunDescription& run, const Metric& metric);
+
+/// Positions of rows that stand for their epoch: the one that closes it, else its newest.
+std::vector<int64_t> rows_of_epochs(const RunRows& index, int64_t first_epoch, int64_t last_epoch);
+
+/// (rows, columns) row-major: the given rows of a dataset of `columns` values per row, read in blocks.
+std::vector<double> read_rows(const RunFile& run, const std::string& dataset, const std::vector<int64_t>& rows,
+                              size_t columns);
+
+/// Prints JSON; NaN and Inf, which JSON cannot spell, become null.
+void print_json(std::ostream& out, const nlohmann::ordered_json& value);
+
+}  // namespace dynascope::cli
