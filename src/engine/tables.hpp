@@ -131,6 +131,7 @@ struct Tables {
   const double* histogram_edges;  ///< (weight layers, bins + 1); null until they are known
   const Copy* copies;
   int64_t matrix_count, tile_count, link_count, node_count, copy_count;
+  int64_t term_count, coefficient_count, index_count;
   int64_t histogram_bins;
   RowOffsets offsets;
 
