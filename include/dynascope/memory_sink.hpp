@@ -17,6 +17,8 @@ class DYNASCOPE_RUNFILE_API MemorySink final : public Sink {
  public:
   MemorySink();
   ~MemorySink() override;
+  MemorySink(const MemorySink&) = delete;
+  MemorySink& operator=(const MemorySink&) = delete;
 
   void open(const RunDescription& description, const RowLayout& layout) override;
   void write(const std::vector<Row>& rows) override;

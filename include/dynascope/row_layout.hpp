@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +36,8 @@ class DYNASCOPE_RUNFILE_API RowLayout {
  public:
   RowLayout() = default;
 
-  /// The layout of run-file.md for `description`: `/nodes/...`, `/links/...` and `/parameters/...`, in this order.
+  /// The layout of docs/run-file.md for `description`: `/nodes/...`, `/links/...` and `/parameters/...`, in this order.
+  /// @throws Error when two parts would have one path, or a shape is out of bounds
   explicit RowLayout(const RunDescription& description);
 
   /// Size of a block in bytes, a multiple of 8.
@@ -54,6 +57,7 @@ class DYNASCOPE_RUNFILE_API RowLayout {
   void add(std::string path, RowType type, std::vector<int64_t> shape);
 
   std::vector<Span> spans_;
+  std::map<std::string, size_t, std::less<>> positions_;  // path -> position in spans_
   int64_t bytes_ = 0;
 };
 

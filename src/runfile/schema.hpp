@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <dynascope/hdf5_sink.hpp>
+#include <dynascope/row_layout.hpp>
+#include <dynascope/run_description.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// What the run file is made of (docs/run-file.md), said once: the layout, the writer and the reader all go by these
+// tables, so a new metric is a new line here.
+namespace dynascope::schema {
+
+constexpr const char* kSchema = "dynascope-run";
+constexpr int kMajorVersion = 1;
+constexpr const char* kVersion = "1.0";
+constexpr const char* kDefinitionsVersion = "1.0";
+constexpr const char* kConventions = "CF-1.10";
+
+/// Bytes of an event's message; longer ones are cut.
+constexpr size_t kMessageBytes = 256;
+
+/// One per-row dataset: its name inside its group, element type and netCDF attributes.
+struct Column {
+  const char* name;
+  RowType type;
+  const char* long_name;
+  const char* units;
+};
+
+// /nodes: (layer)
+constexpr Column kNodeColumns[] = {
+    {"fluctuation", RowType::kFloat64, "layer fluctuation: population standard deviation of node strength", "1"},
+    {"strength_mean", RowType::kFloat64, "mean node strength of the layer", "1"},
+    {"strength_min", RowType::kFloat64, "smallest finite node strength of the layer", "1"},
+    {"strength_max", RowType::kFloat64, "largest finite node strength of the layer", "1"},
+    {"nonfinite", RowType::kInt64, "nodes whose strength is not finite", "1"},
+};
+
+// /nodes/NNN_NAME: (unit); all but the first only with components
+constexpr Column kUnitColumns[] = {
+    {"strength", RowType::kFloat32, "node strength: in-strength plus out-strength", "1"},
+    {"in_strength", RowType::kFloat32, "in-strength: sum of the weights of incoming links, and bias", "1"},
+    {"out_strength", RowType::kFloat32, "out-strength: sum of the weights of outgoing links", "1"},
+};
+
+// /links: (link)
+constexpr Column kLinkColumns[] = {
+    {"mean", RowType::kFloat64, "mean link weight", "1"},
+    {"std", RowType::kFloat64, "population standard deviation of the link weights", "1"},
+    {"min", RowType::kFloat64, "smallest finite link weight", "1"},
+    {"max", RowType::kFloat64, "largest finite link weight", "1"},
+    {"abs_mean", RowType::kFloat64, "mean of the absolute link weights", "1"},
+    {"norm", RowType::kFloat64, "Euclidean norm of the link weights", "1"},
+    {"nonfinite", RowType::kInt64, "link weights that are not finite", "1"},
+};
+
+// /links: (link, bin)
+constexpr Column kHistogramColumn = {"histogram", RowType::kInt64,
+                                     "link weights per bin; the first and last bin are under- and overflow", "1"};
+
+// /links/NNN_NAME: (row) and (column)
+constexpr Column kRowSumColumn = {"row_sum", RowType::kFloat32, "sum of each row of the weights", "1"};
+constexpr Column kColumnSumColumn = {"column_sum", RowType::kFloat32, "sum of each column of the weights", "1"};
+
+/// How Histogram is spelled in the attribute `recorded` of /links/histogram.
+constexpr const char* to_string(Histogram value) {
+  return value == Histogram::kEveryRow ? "every-row" : value == Histogram::kEpochEnds ? "epoch-ends" : "off";
+}
+
+std::string scalar_path(std::string_view key);
+std::string parameter_path(std::string_view name);
+
+/// Product of `shape`. @throws Error when it is negative or does not fit into 2^48
+int64_t product(const std::vector<int64_t>& shape, std::string_view what);
+
+/// @throws Error where the parts of a description do not fit together; `where` opens the message. The writer asks
+/// before it creates a file, the reader before it believes one.
+void check(const RunDescription& description, const std::string& where);
+
+}  // namespace dynascope::schema
