@@ -17,10 +17,10 @@ namespace dynascope::network {
 std::vector<double> in_coefficients(const ConvolutionAxis& axis, bool transposed, const Resampling* resampling,
                                     Padding padding);
 
-/// v: coefficient of each tap in the out-strength of each input coordinate, (kernel, input) row-major; summed over the
-/// node layers that the weight layer writes, one entry (null: no resampling) in `resamplings` for each.
-std::vector<double> out_coefficients(const ConvolutionAxis& axis, bool transposed,
-                                     const std::vector<const Resampling*>& resamplings);
+/// v: coefficient of each tap in the out-strength of each input coordinate, (kernel, input) row-major, towards one of
+/// the node layers that the weight layer writes. A weight layer that writes several gives its sources one such product
+/// of axes for each: a sum over node layers axis by axis would not be separable.
+std::vector<double> out_coefficients(const ConvolutionAxis& axis, bool transposed, const Resampling* resampling);
 
 /// What a resampling makes of a constant map of ones, (seen,): the factor of the producer's bias. Ones without
 /// resampling.
