@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What the project builds on. LibTorch and HDF5 are found, never fetched.
+# What the project builds on: found, never fetched.
 find_package(Threads REQUIRED)
 find_package(HDF5 1.10 REQUIRED COMPONENTS C)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 
-# A machine without a GPU cannot be asked which to build for, and LibTorch's own guess (compute_50) is refused by CUDA 13.
-if(NOT TORCH_CUDA_ARCH_LIST AND NOT DEFINED ENV{TORCH_CUDA_ARCH_LIST})
-  set(TORCH_CUDA_ARCH_LIST "8.0;9.0+PTX" CACHE STRING "GPU architectures, as LibTorch spells them")
+if(NOT TARGET torch)
+  include(Python)
+  include(CudaToolkit)
+  # As a subdirectory: the consumer links LibTorch's targets too, which are not global by themselves.
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
+  # Its two warnings (it ignores CMAKE_CUDA_ARCHITECTURES, which CMake itself sets; the wheel has no kineto) help nobody, and
+  # the summary tells what was found; --log-level=STATUS shows all.
+  set(CMAKE_MESSAGE_LOG_LEVEL ERROR)
+  find_package(Torch 2.11 HINTS "${DYNASCOPE_SITE_PACKAGES}/torch/share/cmake/Torch")
+  unset(CMAKE_MESSAGE_LOG_LEVEL)
+  unset(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL)
+  if(NOT Torch_FOUND)
+    message(FATAL_ERROR "LibTorch 2.11 or later was not found. Run scripts/bootstrap, which installs it into build/python, "
+                        "or set CMAKE_PREFIX_PATH to the share/cmake folder of another one.")
+  endif()
 endif()
-
-if(NOT DYNASCOPE_CUDA STREQUAL "OFF")
-  include(CheckLanguage)
-  check_language(CUDA)
-endif()
-find_package(Torch 2.11 REQUIRED)
 
 set(DYNASCOPE_HAS_CUDA FALSE)
 if(NOT DYNASCOPE_CUDA STREQUAL "OFF")
@@ -22,7 +28,7 @@ if(NOT DYNASCOPE_CUDA STREQUAL "OFF")
     enable_language(CUDA)
     set(DYNASCOPE_HAS_CUDA TRUE)
   elseif(DYNASCOPE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "DYNASCOPE_CUDA=ON needs nvcc (found: '${CMAKE_CUDA_COMPILER}') and a LibTorch with CUDA; "
-                        "install CUDA 13, or set DYNASCOPE_CUDA=OFF")
+    message(FATAL_ERROR "DYNASCOPE_CUDA=ON needs nvcc (found: '${CMAKE_CUDA_COMPILER}') and a LibTorch with CUDA "
+                        "(found: ${Torch_VERSION} in ${Torch_DIR}); install CUDA 13, or set DYNASCOPE_CUDA=OFF")
   endif()
 endif()
