@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <dynascope/network.hpp>
+
+#include <ATen/core/Tensor.h>
+
+#include <ostream>
+
+namespace dynascope {
+namespace {
+
+template <typename Sizes>
+void print_sizes(std::ostream& stream, const Sizes& sizes) {
+  const char* separator = "[";
+  for (const int64_t size : sizes) {
+    stream << separator << size;
+    separator = ", ";
+  }
+  stream << (sizes.empty() ? "[]" : "]");
+}
+
+void print_ends(std::ostream& stream, const Network& network, const std::vector<LinkEnd>& ends) {
+  const char* separator = "";
+  for (const LinkEnd& end : ends) {
+    stream << separator << network.node_layers[static_cast<size_t>(end.node_layer)].name;
+    separator = ", ";
+    if (end.per_unit) {
+      stream << (end.order.empty() ? " (units)" : " (units, reordered)");
+    }
+    for (const Resampling& resampling : end.resampling) {
+      if (!resampling.coefficients.empty()) {
+        stream << " (" << resampling.produced << " to " << resampling.seen << ")";
+      }
+    }
+  }
+  stream << (ends.empty() ? "?" : "");
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& stream, const Network& network) {
+  for (const NodeLayer& layer : network.node_layers) {
+    stream << "node layer    " << layer.name << " ";
+    print_sizes(stream, layer.shape);
+    stream << (layer.input ? " input" : "") << (layer.output ? " output" : "") << "\n";
+  }
+  for (const WeightLayer& layer : network.weight_layers) {
+    stream << "weight layer  " << layer.name << " ";
+    print_sizes(stream, layer.weight.sizes());
+    stream << " " << layer.operator_name << (layer.bias.defined() ? " with bias: " : ": ");
+    print_ends(stream, network, layer.sources);
+    stream << " -> ";
+    print_ends(stream, network, layer.targets);
+    stream << "\n";
+  }
+  for (const SkippedInfo& skipped : network.skipped) {
+    stream << "skipped       " << skipped.name << ": " << skipped.reason << "\n";
+  }
+  return stream;
+}
+
+}  // namespace dynascope
