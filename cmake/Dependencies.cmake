@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What the project builds on: found, never fetched.
 find_package(Threads REQUIRED)
-find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C HL)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 

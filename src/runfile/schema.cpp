@@ -96,7 +96,48 @@ void check_histogram(const RunDescription& description, const std::string& where
   }
 }
 
+template <size_t N>
+const Column* find_in(const Column (&columns)[N], std::string_view name) {
+  const auto* found = std::find_if(columns, columns + N, [&](const Column& column) { return column.name == name; });
+  return found == columns + N ? nullptr : found;
+}
+
+std::string_view group_of(std::string_view path) { return path.substr(0, path.rfind('/')); }
+
+const Column* find_column(std::string_view path) {
+  const std::string_view group = group_of(path);
+  const std::string_view name = path.substr(group.size() + 1);
+  if (group == "/nodes") {
+    return find_in(kNodeColumns, name);
+  }
+  if (group == "/links") {
+    return name == kHistogramColumn.name ? &kHistogramColumn : find_in(kLinkColumns, name);
+  }
+  if (group_of(group) == "/nodes") {
+    return find_in(kUnitColumns, name);
+  }
+  if (group_of(group) == "/links") {
+    return name == kRowSumColumn.name ? &kRowSumColumn : name == kColumnSumColumn.name ? &kColumnSumColumn : nullptr;
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+const Column* column(std::string_view path) {
+  const Column* found = find_column(path);
+  if (found == nullptr && group_of(path) != "/parameters") {
+    throw Error("the run file has no place for " + std::string(path) + " (docs/run-file.md lists its datasets)");
+  }
+  return found;
+}
+
+std::string scale_of(std::string_view path, const Column& column, size_t axis) {
+  if (axis >= std::size(column.scales) || column.scales[axis] == nullptr) {
+    throw Error(std::string(path) + " has no axis " + std::to_string(axis) + " in the run file");
+  }
+  return std::string(group_of(path)) + "/" + column.scales[axis];
+}
 
 std::string scalar_path(std::string_view key) { return "/scalars/" + escape_name(key); }
 std::string parameter_path(std::string_view name) { return "/parameters/" + escape_name(name); }

@@ -23,53 +23,69 @@ constexpr const char* kConventions = "CF-1.10";
 /// Bytes of an event's message; longer ones are cut.
 constexpr size_t kMessageBytes = 256;
 
-/// One per-row dataset: its name inside its group, element type and netCDF attributes.
+/// One per-row dataset: its name, element type, netCDF attributes, and the scales of its axes after the row axis. All
+/// names are relative to its group.
 struct Column {
   const char* name;
   RowType type;
   const char* long_name;
   const char* units;
+  const char* scales[2];
 };
 
 // /nodes: (layer)
 constexpr Column kNodeColumns[] = {
-    {"fluctuation", RowType::kFloat64, "layer fluctuation: population standard deviation of node strength", "1"},
-    {"strength_mean", RowType::kFloat64, "mean node strength of the layer", "1"},
-    {"strength_min", RowType::kFloat64, "smallest finite node strength of the layer", "1"},
-    {"strength_max", RowType::kFloat64, "largest finite node strength of the layer", "1"},
-    {"nonfinite", RowType::kInt64, "nodes whose strength is not finite", "1"},
+    {"fluctuation",
+     RowType::kFloat64,
+     "layer fluctuation: population standard deviation of node strength",
+     "1",
+     {"layer"}},
+    {"strength_mean", RowType::kFloat64, "mean node strength of the layer", "1", {"layer"}},
+    {"strength_min", RowType::kFloat64, "smallest finite node strength of the layer", "1", {"layer"}},
+    {"strength_max", RowType::kFloat64, "largest finite node strength of the layer", "1", {"layer"}},
+    {"nonfinite", RowType::kInt64, "nodes whose strength is not finite", "1", {"layer"}},
 };
 
 // /nodes/NNN_NAME: (unit); all but the first only with components
 constexpr Column kUnitColumns[] = {
-    {"strength", RowType::kFloat32, "node strength: in-strength plus out-strength", "1"},
-    {"in_strength", RowType::kFloat32, "in-strength: sum of the weights of incoming links, and bias", "1"},
-    {"out_strength", RowType::kFloat32, "out-strength: sum of the weights of outgoing links", "1"},
+    {"strength", RowType::kFloat32, "node strength: in-strength plus out-strength", "1", {"unit"}},
+    {"in_strength", RowType::kFloat32, "in-strength: sum of the weights of incoming links, and bias", "1", {"unit"}},
+    {"out_strength", RowType::kFloat32, "out-strength: sum of the weights of outgoing links", "1", {"unit"}},
 };
 
 // /links: (link)
 constexpr Column kLinkColumns[] = {
-    {"mean", RowType::kFloat64, "mean link weight", "1"},
-    {"std", RowType::kFloat64, "population standard deviation of the link weights", "1"},
-    {"min", RowType::kFloat64, "smallest finite link weight", "1"},
-    {"max", RowType::kFloat64, "largest finite link weight", "1"},
-    {"abs_mean", RowType::kFloat64, "mean of the absolute link weights", "1"},
-    {"norm", RowType::kFloat64, "Euclidean norm of the link weights", "1"},
-    {"nonfinite", RowType::kInt64, "link weights that are not finite", "1"},
+    {"mean", RowType::kFloat64, "mean link weight", "1", {"link"}},
+    {"std", RowType::kFloat64, "population standard deviation of the link weights", "1", {"link"}},
+    {"min", RowType::kFloat64, "smallest finite link weight", "1", {"link"}},
+    {"max", RowType::kFloat64, "largest finite link weight", "1", {"link"}},
+    {"abs_mean", RowType::kFloat64, "mean of the absolute link weights", "1", {"link"}},
+    {"norm", RowType::kFloat64, "Euclidean norm of the link weights", "1", {"link"}},
+    {"nonfinite", RowType::kInt64, "link weights that are not finite", "1", {"link"}},
 };
 
 // /links: (link, bin)
-constexpr Column kHistogramColumn = {"histogram", RowType::kInt64,
-                                     "link weights per bin; the first and last bin are under- and overflow", "1"};
+constexpr Column kHistogramColumn = {"histogram",
+                                     RowType::kInt64,
+                                     "link weights per bin; the first and last bin are under- and overflow",
+                                     "1",
+                                     {"link", "bin"}};
 
 // /links/NNN_NAME: (row) and (column)
-constexpr Column kRowSumColumn = {"row_sum", RowType::kFloat32, "sum of each row of the weights", "1"};
-constexpr Column kColumnSumColumn = {"column_sum", RowType::kFloat32, "sum of each column of the weights", "1"};
+constexpr Column kRowSumColumn = {"row_sum", RowType::kFloat32, "sum of each row of the weights", "1", {"row"}};
+constexpr Column kColumnSumColumn = {
+    "column_sum", RowType::kFloat32, "sum of each column of the weights", "1", {"column"}};
 
 /// How Histogram is spelled in the attribute `recorded` of /links/histogram.
 constexpr const char* to_string(Histogram value) {
   return value == Histogram::kEveryRow ? "every-row" : value == Histogram::kEpochEnds ? "epoch-ends" : "off";
 }
+
+/// What a dataset of the row is, by its path; null for parameters. @throws Error for a path the schema does not know
+const Column* column(std::string_view path);
+
+/// Path of the dimension scale of an axis after the row axis.
+std::string scale_of(std::string_view path, const Column& column, size_t axis);
 
 std::string scalar_path(std::string_view key);
 std::string parameter_path(std::string_view name);

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "create.hpp"
+
+#include "maker.hpp"
+#include "provenance.hpp"
+#include "schema.hpp"
+
+#include <dynascope/version.hpp>
+
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace dynascope {
+namespace {
+
+using h5::Axis;
+using h5::Maker;
+
+std::vector<int64_t> counting(int64_t size) {
+  std::vector<int64_t> numbers(static_cast<size_t>(size));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+template <class List, class Get>
+auto column_of(const List& list, Get get) {
+  std::vector<decltype(get(list.front()))> values;
+  values.reserve(list.size());
+  for (const auto& item : list) {
+    values.push_back(get(item));
+  }
+  return values;
+}
+
+void index_scale(Maker& maker, const std::string& path, int64_t size, const char* long_name) {
+  maker.values(path, counting(size), {Axis{path, size}}, {long_name, "1"});
+}
+
+void root_attributes(hid_t file, const RunDescription& description) {
+  const std::string created = provenance::now_utc();
+  const std::string command = provenance::command_line();
+  const MetricOptions& metrics = description.metrics;
+  const auto text = [&](const char* name, std::string_view value) { h5::write_attribute(file, name, value); };
+  text("schema", schema::kSchema);
+  text("schema_version", schema::kVersion);
+  text("definitions_version", schema::kDefinitionsVersion);
+  text("creator_version", DYNASCOPE_VERSION);
+  text("created", created);
+  text("run_id", provenance::random_uuid());
+  text("host", provenance::host_name());
+  text("command", command);
+  text("torch_version", description.torch_version);
+  text("device", description.device);
+  text("backend", description.backend);
+  text("bias", to_string(metrics.bias()));
+  text("boundary", to_string(metrics.boundary()));
+  text("padding", to_string(metrics.padding()));
+  text("granularity", to_string(metrics.granularity()));
+  h5::write_attribute(file, "ddof", int64_t{0});
+  text("config", description.config);
+  text("title", description.title);
+  text("source", description.source);
+  text("history", created + " created by dynascope " DYNASCOPE_VERSION ": " + command);
+  text("Conventions", schema::kConventions);
+}
+
+void row_columns(Maker& maker) {
+  const Axis step{"/step"};
+  maker.growing("/step", h5::element<int64_t>(), {step}, {"optimizer steps done; 0 = before training", "1"});
+  maker.growing("/epoch", h5::element<int64_t>(), {step},
+                {"epoch under way or closed by the row; 0 = before training", "1"});
+  maker.growing("/epoch_end", h5::element<uint8_t>(), {step}, {"1 where the row closes an epoch, and in row 0", "1"});
+  maker.growing("/time", h5::element<double>(), {step}, {"seconds since training began", "s"});
+  maker.group("/cost");
+  maker.growing("/cost/snapshot", h5::element<double>(), {step}, {"seconds that the snapshot took", "s"});
+  maker.growing("/cost/dropped", h5::element<int64_t>(), {step}, {"rows dropped before this one", "1"});
+}
+
+void node_layer(Maker& maker, const std::string& path, const NodeLayerInfo& layer) {
+  const h5::Id group = maker.group(path);
+  h5::write_attribute(group.get(), "name", layer.name);
+  h5::write_attribute(group.get(), "shape", layer.shape);
+  h5::write_attribute(group.get(), "stored_shape", layer.stored_shape);
+  h5::write_attribute(group.get(), "role", to_string(layer.role));
+  const Axis unit{path + "/unit", layer.stored_units()};
+  index_scale(maker, unit.scale, unit.size, "stored unit, row-major over stored_shape");
+  maker.values(path + "/multiplicity", layer.multiplicity, {unit}, {"units that each stored value stands for", "1"});
+  for (size_t axis = 0; axis < layer.classes.size(); ++axis) {
+    if (!layer.classes[axis].empty()) {
+      const std::string scale = path + "/class_" + std::to_string(axis);
+      maker.values(scale, layer.classes[axis], {Axis{scale, layer.shape[axis]}},
+                   {"class of each coordinate of axis " + std::to_string(axis), "1"});
+    }
+  }
+}
+
+void nodes(Maker& maker, const RunDescription& description) {
+  maker.group("/nodes");
+  const auto& layers = description.node_layers;
+  maker.strings("/nodes/layer", column_of(layers, [](const NodeLayerInfo& layer) { return layer.name; }),
+                {"/nodes/layer", static_cast<int64_t>(layers.size())}, {"node layers in execution order", "1"});
+  for (size_t i = 0; i < layers.size(); ++i) {
+    node_layer(maker, node_layer_path(i, layers.size(), layers[i].name), layers[i]);
+  }
+}
+
+void links(Maker& maker, const RunDescription& description) {
+  maker.group("/links");
+  const auto& layers = description.weight_layers;
+  const Axis link{"/links/link", static_cast<int64_t>(layers.size())};
+  maker.strings(link.scale, column_of(layers, [](const WeightLayerInfo& layer) { return layer.name; }), link,
+                {"weight layers in execution order", "1"});
+  maker.values("/links/count", column_of(layers, [](const WeightLayerInfo& layer) { return layer.count; }), {link},
+               {"entries counted: weights, and biases with bias=in", "1"});
+  if (description.histogram != Histogram::kOff) {
+    const Axis edge{"/links/edge", description.histogram_bins + 1};
+    index_scale(maker, "/links/bin", description.histogram_bins + 2, "bin; the first is underflow, the last overflow");
+    index_scale(maker, edge.scale, edge.size, "edge between bins");
+    maker.values("/links/histogram_edges", description.histogram_edges, {link, edge},
+                 {"edges of the bins, fixed at the first row", "1"});
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].rows > 0 || layers[i].columns > 0) {
+      const std::string path = weight_layer_path(i, layers.size(), layers[i].name);
+      h5::write_attribute(maker.group(path).get(), "name", layers[i].name);
+      if (layers[i].rows > 0) {
+        index_scale(maker, path + "/row", layers[i].rows, "row of the weights");
+      }
+      if (layers[i].columns > 0) {
+        index_scale(maker, path + "/column", layers[i].columns, "column of the weights");
+      }
+    }
+  }
+}
+
+void graph(Maker& maker, const RunDescription& description) {
+  maker.group("/graph");
+  const auto& list = description.connections;
+  const Axis connection{"/graph/connection", static_cast<int64_t>(list.size())};
+  index_scale(maker, connection.scale, connection.size, "connection between two node layers");
+  maker.values("/graph/source", column_of(list, [](const ConnectionInfo& c) { return c.source; }), {connection},
+               {"position of the node layer that the links leave", "1"});
+  maker.values("/graph/target", column_of(list, [](const ConnectionInfo& c) { return c.target; }), {connection},
+               {"position of the node layer that the links enter", "1"});
+  maker.values("/graph/link", column_of(list, [](const ConnectionInfo& c) { return c.link; }), {connection},
+               {"position of the weight layer; -1 for identity links", "1"});
+}
+
+void skipped(Maker& maker, const RunDescription& description) {
+  maker.group("/skipped");
+  const auto& list = description.skipped;
+  const Axis item{"/skipped/item", static_cast<int64_t>(list.size())};
+  index_scale(maker, item.scale, item.size, "what is not in the graph");
+  maker.strings("/skipped/name", column_of(list, [](const SkippedInfo& s) { return s.name; }), item,
+                {"operation or module", "1"});
+  maker.strings("/skipped/reason", column_of(list, [](const SkippedInfo& s) { return s.reason; }), item,
+                {"why it is not in the graph", "1"});
+}
+
+void events(Maker& maker) {
+  maker.group("/events");
+  const Axis event{"/events/event"};
+  maker.growing("/events/event", h5::element<int64_t>(), {event}, {"event, in the order of time", "1"});
+  maker.growing("/events/step", h5::element<int64_t>(), {event}, {"optimizer steps done", "1"});
+  maker.growing("/events/time", h5::element<double>(), {event}, {"seconds since training began", "s"});
+  maker.growing("/events/code", h5::element<int32_t>(), {event}, {"what happened", "1"});
+  maker.growing("/events/value", h5::element<double>(), {event}, {"a number that goes with the code", "1"});
+  maker.growing_strings("/events/message", schema::kMessageBytes, event, {"what happened, in words", "1"});
+}
+
+void scalars(Maker& maker, const RunDescription& description) {
+  maker.group("/scalars");
+  for (const std::string& key : description.scalars) {
+    const h5::Id dataset = maker.growing(schema::scalar_path(key), h5::element<double>(), {Axis{"/step"}}, {key, "1"});
+    h5::write_attribute(dataset.get(), "name", key);
+  }
+}
+
+void measured(Maker& maker, const RunDescription& description, const RowLayout& layout) {
+  for (const Span& span : layout.spans()) {
+    const schema::Column* column = schema::column(span.path);
+    std::vector<Axis> axes{Axis{"/step"}};
+    for (size_t axis = 0; axis < span.shape.size(); ++axis) {
+      // Parameters have axes of their own, which no scale names.
+      axes.push_back({column != nullptr ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
+    }
+    const h5::Meaning meaning =
+        column != nullptr ? h5::Meaning{column->long_name, column->units} : h5::Meaning{"values of a parameter", "1"};
+    maker.growing(span.path, h5::element(span.type), axes, meaning);
+  }
+  for (const ParameterInfo& parameter : description.parameters) {
+    const h5::Id dataset = h5::open_dataset(maker.file(), schema::parameter_path(parameter.name));
+    h5::write_attribute(dataset.get(), "name", parameter.name);
+  }
+  if (description.histogram != Histogram::kOff) {
+    const h5::Id dataset = h5::open_dataset(maker.file(), "/links/histogram");
+    h5::write_attribute(dataset.get(), "recorded", schema::to_string(description.histogram));
+  }
+}
+
+}  // namespace
+
+void create_run(hid_t file, const RunDescription& description, const RowLayout& layout) {
+  Maker maker(file);
+  root_attributes(file, description);
+  maker.values<uint64_t>("/committed", {0}, {}, {"rows that are complete", "1"});
+  row_columns(maker);
+  nodes(maker, description);
+  links(maker, description);
+  graph(maker, description);
+  scalars(maker, description);
+  maker.group("/parameters");
+  skipped(maker, description);
+  events(maker);
+  measured(maker, description, layout);
+}
+
+}  // namespace dynascope

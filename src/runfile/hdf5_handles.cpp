@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "hdf5_handles.hpp"
+
+#include <hdf5_hl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unistd.h>
+
+namespace dynascope::h5 {
+namespace {
+
+herr_t collect(unsigned, const H5E_error2_t* entry, void* into) {
+  if (entry->desc != nullptr && *entry->desc != '\0') {
+    static_cast<std::vector<std::string>*>(into)->emplace_back(entry->desc);
+  }
+  return 0;
+}
+
+std::vector<std::string> take_stack() {
+  std::vector<std::string> stack;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &stack);
+  H5Eclear2(H5E_DEFAULT);
+  std::reverse(stack.begin(), stack.end());
+  return stack;
+}
+
+std::string one_line(std::string_view doing, std::string_view what, const std::vector<std::string>& stack) {
+  std::string line = "cannot " + std::string(doing) + " " + std::string(what);
+  if (!stack.empty()) {
+    line += ": HDF5 says " + stack.front();
+    if (stack.back() != stack.front()) {
+      line += " (" + stack.back() + ")";
+    }
+  }
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+template <class Result>
+Result check(Result result, std::string_view doing, std::string_view what) {
+  if (result < 0) {
+    throw Hdf5Error::current(doing, what);
+  }
+  return result;
+}
+
+Id own(hid_t id, Id::Closer closer, std::string_view doing, std::string_view what) {
+  return Id(check(id, doing, what), closer);
+}
+
+Id property_list(hid_t kind) { return own(H5Pcreate(kind), H5Pclose, "make", "a property list"); }
+
+// With creation order a reader finds scalars and parameters in the order they were given.
+void track_order(hid_t properties) {
+  check(H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), "set", "creation order");
+}
+
+}  // namespace
+
+Silence::Silence() {
+  H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+Silence::~Silence() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+
+Hdf5Error::Hdf5Error(const std::string& message, std::vector<std::string> stack)
+    : Error(message), stack_(std::move(stack)) {}
+
+Hdf5Error Hdf5Error::current(std::string_view doing, std::string_view what) {
+  std::vector<std::string> stack = take_stack();
+  const std::string message = one_line(doing, what, stack);
+  return {message, std::move(stack)};
+}
+
+Id& Id::operator=(Id&& other) noexcept {
+  std::swap(id_, other.id_);
+  std::swap(closer_, other.closer_);
+  return *this;
+}
+
+Id::~Id() {
+  if (id_ >= 0) {
+    closer_(id_);
+  }
+}
+
+void Id::close(std::string_view what) {
+  if (id_ >= 0) {
+    check(closer_(std::exchange(id_, H5I_INVALID_HID)), "close", what);
+  }
+}
+
+template <>
+hid_t native<float>() {
+  return H5T_NATIVE_FLOAT;
+}
+template <>
+hid_t native<double>() {
+  return H5T_NATIVE_DOUBLE;
+}
+template <>
+hid_t native<uint8_t>() {
+  return H5T_NATIVE_UINT8;
+}
+template <>
+hid_t native<int32_t>() {
+  return H5T_NATIVE_INT32;
+}
+template <>
+hid_t native<int64_t>() {
+  return H5T_NATIVE_INT64;
+}
+template <>
+hid_t native<uint64_t>() {
+  return H5T_NATIVE_UINT64;
+}
+
+Id string_type(size_t bytes) {
+  Id type = own(H5Tcopy(H5T_C_S1), H5Tclose, "copy", "the string type");
+  check(H5Tset_size(type.get(), std::max<size_t>(bytes, 1)), "set the size of", "a string type");
+  check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "set the padding of", "a string type");
+  check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "set the character set of", "a string type");
+  return type;
+}
+
+Id scalar_space() { return own(H5Screate(H5S_SCALAR), H5Sclose, "make", "a dataspace"); }
+
+Id simple_space(const Dims& dims, const Dims& limits) {
+  return own(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), limits.data()), H5Sclose, "make",
+             "a dataspace");
+}
+
+Id rows_of(hid_t dataset, hsize_t first, const Dims& dims) {
+  Id space = own(H5Dget_space(dataset), H5Sclose, "read", "a dataset's extent");
+  Dims start(dims.size(), 0);
+  start.at(0) = first;
+  check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, dims.data(), nullptr), "select",
+        "rows of a dataset");
+  return space;
+}
+
+Id create_file(const std::string& path) {
+  const Id creation = property_list(H5P_FILE_CREATE);
+  track_order(creation.get());
+  const Id access = property_list(H5P_FILE_ACCESS);
+  check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "set", "the library version bounds");
+  return own(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.get(), access.get()), H5Fclose, "create", path);
+}
+
+Id open_file(const std::string& path, bool swmr) {
+  const unsigned flags = swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY;
+  return own(H5Fopen(path.c_str(), flags, H5P_DEFAULT), H5Fclose, "open", path);
+}
+
+void start_swmr_write(hid_t file) { check(H5Fstart_swmr_write(file), "let readers into", "the run file"); }
+
+void flush(hid_t file) { check(H5Fflush(file, H5F_SCOPE_GLOBAL), "flush", "the run file"); }
+
+void sync(hid_t file) {
+  int* descriptor = nullptr;
+  check(H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&descriptor)), "find the descriptor of",
+        "the run file");
+  if (::fsync(*descriptor) != 0) {
+    throw Error(std::string("cannot fsync the run file: ") + std::strerror(errno));
+  }
+}
+
+int64_t file_size(hid_t file) {
+  hsize_t size = 0;
+  check(H5Fget_filesize(file, &size), "read the size of", "the run file");
+  return static_cast<int64_t>(size);
+}
+
+Id create_group(hid_t at, const std::string& path) {
+  const Id creation = property_list(H5P_GROUP_CREATE);
+  track_order(creation.get());
+  return own(H5Gcreate2(at, path.c_str(), H5P_DEFAULT, creation.get(), H5P_DEFAULT), H5Gclose, "create group", path);
+}
+
+Id open_group(hid_t at, const std::string& path) {
+  return own(H5Gopen2(at, path.c_str(), H5P_DEFAULT), H5Gclose, "open group", path);
+}
+
+Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, const Storage& storage) {
+  const Id creation = property_list(H5P_DATASET_CREATE);
+  if (storage.chunk.empty()) {
+    // Its place in the file must be known before readers come.
+    check(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), "set the allocation of", path);
+  } else {
+    check(H5Pset_chunk(creation.get(), static_cast<int>(storage.chunk.size()), storage.chunk.data()),
+          "set the chunks of", path);
+  }
+  if (storage.fill != nullptr) {
+    check(H5Pset_fill_value(creation.get(), storage.fill_type, storage.fill), "set the fill value of", path);
+  }
+  return own(H5Dcreate2(at, path.c_str(), type, space, H5P_DEFAULT, creation.get(), H5P_DEFAULT), H5Dclose,
+             "create dataset", path);
+}
+
+Id open_dataset(hid_t at, const std::string& path) {
+  return own(H5Dopen2(at, path.c_str(), H5P_DEFAULT), H5Dclose, "open dataset", path);
+}
+
+void refresh(hid_t dataset, const std::string& path) { check(H5Drefresh(dataset), "refresh", path); }
+
+void set_extent(hid_t dataset, const Dims& dims, const std::string& path) {
+  check(H5Dset_extent(dataset, dims.data()), "extend", path);
+}
+
+void write(hid_t dataset, hid_t type, hid_t memory, hid_t file, const void* values, const std::string& path) {
+  check(H5Dwrite(dataset, type, memory, file, H5P_DEFAULT, values), "write", path);
+}
+
+void read(hid_t dataset, hid_t type, hid_t memory, hid_t file, void* values, const std::string& path) {
+  check(H5Dread(dataset, type, memory, file, H5P_DEFAULT, values), "read", path);
+}
+
+void set_scale(hid_t dataset, const std::string& name) {
+  check(H5DSset_scale(dataset, name.c_str()), "make a dimension scale of", name);
+}
+
+void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path) {
+  check(H5DSattach_scale(dataset, scale, static_cast<unsigned>(axis)), "attach a dimension scale to", path);
+}
+
+void write_attribute(hid_t at, const char* name, hid_t type, hid_t space, hid_t memory_type, const void* value) {
+  const Id attribute =
+      own(H5Acreate2(at, name, type, space, H5P_DEFAULT, H5P_DEFAULT), H5Aclose, "create attribute", name);
+  check(H5Awrite(attribute.get(), memory_type, value), "write attribute", name);
+}
+
+void write_attribute(hid_t at, const char* name, std::string_view value) {
+  const Id type = string_type(value.size());
+  const std::string padded = value.empty() ? std::string(1, '\0') : std::string(value);
+  write_attribute(at, name, type.get(), scalar_space().get(), type.get(), padded.data());
+}
+
+void write_attribute(hid_t at, const char* name, int64_t value) {
+  write_attribute(at, name, H5T_STD_I64LE, scalar_space().get(), H5T_NATIVE_INT64, &value);
+}
+
+void write_attribute(hid_t at, const char* name, const std::vector<int64_t>& values) {
+  const Dims dims{values.size()};
+  write_attribute(at, name, H5T_STD_I64LE, simple_space(dims, dims).get(), H5T_NATIVE_INT64, values.data());
+}
+
+}  // namespace dynascope::h5

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "append.hpp"
+#include "create.hpp"
+#include "hdf5_handles.hpp"
+#include "schema.hpp"
+
+#include <dynascope/error.hpp>
+#include <dynascope/hdf5_sink.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <optional>
+#include <unistd.h>
+#include <utility>
+
+namespace dynascope {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Never truncates a file in place: one that a reader or another writer holds stays whole for them, under no name.
+std::string make_room(const std::string& path, bool overwrite) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    const fs::path folder = fs::path(path).parent_path();
+    if (!folder.empty() && !fs::is_directory(folder, error)) {
+      throw Error("cannot create " + path + ": there is no folder " + folder.string() + "; make it first");
+    }
+    return path;
+  }
+  if (!fs::is_regular_file(status)) {
+    throw Error("cannot create " + path + ": it exists and is no regular file; choose another path");
+  }
+  if (!overwrite) {
+    throw Error("cannot create " + path +
+                ": it exists already; choose another path, remove it, or set overwrite(true)");
+  }
+  const fs::path target = fs::canonical(path, error);
+  if (error || !fs::remove(target, error)) {
+    throw Error("cannot overwrite " + path + ": " + error.message());
+  }
+  return target.string();
+}
+
+void sync_to_disk(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
+  if (!done) {
+    throw Error("cannot fsync " + path + ": " + std::strerror(reason));
+  }
+}
+
+}  // namespace
+
+class Hdf5Sink::Impl {
+ public:
+  Impl(std::string path, Hdf5Options options) : path_(std::move(path)), options_(options) {}
+
+  ~Impl() {
+    const h5::Silence silence;
+    appender_.reset();
+    file_ = h5::Id();
+  }
+
+  void open(const RunDescription& description, const RowLayout& layout) {
+    const h5::Silence silence;
+    if (opened_) {
+      throw Error("an Hdf5Sink writes one run, and " + path_ + " was opened already; make another sink");
+    }
+    schema::check(description, "cannot write " + path_);
+    const std::string target = make_room(path_, options_.overwrite());
+    file_ = h5::create_file(target);
+    opened_ = true;
+    path_ = target;
+    try {
+      create_run(file_.get(), description, layout);
+      h5::flush(file_.get());
+      h5::start_swmr_write(file_.get());
+      appender_.emplace(file_.get(), description, layout);
+      bytes_ = h5::file_size(file_.get());
+    } catch (...) {
+      abandon();
+      std::error_code ignored;
+      fs::remove(path_, ignored);
+      throw;
+    }
+  }
+
+  void write(const std::vector<Row>& rows) {
+    guarded([&] { appender_->append(rows); });
+  }
+
+  void write(const Event& event) {
+    guarded([&] { events_.push_back(event); });
+  }
+
+  void flush() {
+    guarded([&] {
+      if (appender_->rows() == committed_ && events_.empty()) {
+        return;
+      }
+      if (!events_.empty()) {
+        appender_->append(events_);
+      }
+      settle();
+      appender_->commit();
+      if (!events_.empty()) {
+        appender_->append_codes(events_);
+      }
+      settle();
+      committed_ = appender_->rows();
+      events_.clear();
+      bytes_ = h5::file_size(file_.get());
+    });
+  }
+
+  void close() {
+    if (!file_) {
+      return;
+    }
+    if (failed_) {
+      const h5::Silence silence;
+      abandon();
+      return;
+    }
+    flush();
+    const h5::Silence silence;
+    appender_.reset();
+    bytes_ = h5::file_size(file_.get());
+    file_.close(path_);
+    if (options_.fsync() != Fsync::kNever) {
+      sync_to_disk(path_);
+    }
+  }
+
+  int64_t bytes_written() const { return bytes_; }
+
+ private:
+  // After a failure the file stays as it is: what is committed is whole, and anything more would be a guess.
+  template <class Work>
+  void guarded(Work work) {
+    if (!appender_) {
+      throw Error("the run file " + path_ + " is not open");
+    }
+    if (failed_) {
+      throw Error("the run file " + path_ + " takes nothing more after an earlier error");
+    }
+    const h5::Silence silence;
+    failed_ = true;
+    work();
+    failed_ = false;
+  }
+
+  void settle() {
+    h5::flush(file_.get());
+    if (options_.fsync() == Fsync::kEpoch) {
+      h5::sync(file_.get());
+    }
+  }
+
+  void abandon() {
+    appender_.reset();
+    file_ = h5::Id();
+  }
+
+  std::string path_;
+  Hdf5Options options_;
+  h5::Id file_;
+  std::optional<Appender> appender_;
+  std::vector<Event> events_;
+  uint64_t committed_ = 0;
+  std::atomic<int64_t> bytes_{0};
+  bool opened_ = false;
+  bool failed_ = false;
+};
+
+Hdf5Sink::Hdf5Sink(std::string path, Hdf5Options options) : impl_(std::make_unique<Impl>(std::move(path), options)) {}
+Hdf5Sink::~Hdf5Sink() = default;
+
+void Hdf5Sink::open(const RunDescription& description, const RowLayout& layout) { impl_->open(description, layout); }
+void Hdf5Sink::write(const std::vector<Row>& rows) { impl_->write(rows); }
+void Hdf5Sink::write(const Event& event) { impl_->write(event); }
+void Hdf5Sink::flush() { impl_->flush(); }
+void Hdf5Sink::close() { impl_->close(); }
+int64_t Hdf5Sink::bytes_written() const { return impl_->bytes_written(); }
+
+bool Hdf5Sink::has_own_thread() const {
+  hbool_t safe = 0;
+  return H5is_library_threadsafe(&safe) >= 0 && safe != 0;
+}
+
+}  // namespace dynascope

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "provenance.hpp"
+
+#include <array>
+#include <cstdint>
+#include <ctime>
+#include <fstream>
+#include <random>
+#include <unistd.h>
+
+namespace dynascope::provenance {
+namespace {
+
+constexpr size_t kLongestCommand = 4096;
+
+}  // namespace
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+std::string random_uuid() {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::random_device device;
+  std::string uuid = "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx";
+  for (char& c : uuid) {
+    const auto random = static_cast<uint32_t>(device());
+    if (c == 'x') {
+      c = kDigits[random & 15U];
+    } else if (c == 'y') {
+      c = kDigits[8U + (random & 3U)];
+    }
+  }
+  return uuid;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) {
+    return "unknown";
+  }
+  return name.data();
+}
+
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string command;
+  std::string argument;
+  while (command.size() < kLongestCommand && std::getline(file, argument, '\0')) {
+    const bool quote = argument.empty() || argument.find_first_of(" \t\n'\"") != std::string::npos;
+    command += (command.empty() ? "" : " ");
+    command += quote ? "\"" + argument + "\"" : argument;
+  }
+  return command.substr(0, kLongestCommand);
+}
+
+}  // namespace dynascope::provenance

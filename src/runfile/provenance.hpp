@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <string>
+
+// Who wrote a file, where and when. Nothing here touches the random generators of the program that trains.
+namespace dynascope::provenance {
+
+std::string now_utc();      ///< ISO 8601, for example "2026-01-31T12:00:00Z"
+std::string random_uuid();  ///< version 4
+std::string host_name();
+std::string command_line();  ///< of this process, arguments with spaces quoted; empty where the system does not tell
+
+}  // namespace dynascope::provenance
