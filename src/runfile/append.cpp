@@ -54,6 +54,7 @@ Appender::Column Appender::open(hid_t file, const std::string& path) {
 
 Appender::Appender(hid_t file, const RunDescription& description, const RowLayout& layout)
     : spans_(layout.spans()),
+      block_bytes_(layout.bytes()),
       step_(open<int64_t>(file, "/step")),
       epoch_(open<int64_t>(file, "/epoch")),
       epoch_end_(open<uint8_t>(file, "/epoch_end")),
@@ -121,7 +122,7 @@ void Appender::append(const std::vector<Row>& rows) {
     return;
   }
   for (const Row& row : rows) {
-    if (row.scalars.size() != scalars_.size() || (row.values == nullptr && !spans_.empty())) {
+    if (row.scalars.size() != scalars_.size() || (row.values == nullptr && block_bytes_ > 0)) {
       throw Error("a row of this run has " + std::to_string(scalars_.size()) + " scalars and a block of values, got " +
                   std::to_string(row.scalars.size()) + " scalars and " +
                   (row.values == nullptr ? "no block" : "a block"));

@@ -51,6 +51,7 @@ class Appender {
   void put_span(const Column& column, const Span& span, const std::vector<Row>& rows);
 
   std::vector<Span> spans_;
+  int64_t block_bytes_;
   std::vector<Column> columns_;
   std::vector<Column> scalars_;
   Column step_, epoch_, epoch_end_, time_, snapshot_, dropped_;

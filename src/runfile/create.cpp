@@ -180,10 +180,12 @@ void scalars(Maker& maker, const RunDescription& description) {
 void measured(Maker& maker, const RunDescription& description, const RowLayout& layout) {
   for (const Span& span : layout.spans()) {
     const schema::Column* column = schema::column(span.path);
-    std::vector<Axis> axes{Axis{"/step"}};
+    // A parameter has axes of its own, which no scale names; then its row axis has none either, as a dataset with scales
+    // on some axes only makes netCDF refuse the whole file.
+    const bool named = column != nullptr || span.shape.empty();
+    std::vector<Axis> axes{Axis{named ? "/step" : ""}};
     for (size_t axis = 0; axis < span.shape.size(); ++axis) {
-      // Parameters have axes of their own, which no scale names.
-      axes.push_back({column != nullptr ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
+      axes.push_back({named ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
     }
     const h5::Meaning meaning =
         column != nullptr ? h5::Meaning{column->long_name, column->units} : h5::Meaning{"values of a parameter", "1"};

@@ -22,7 +22,6 @@ std::vector<std::string> take_stack() {
   std::vector<std::string> stack;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &stack);
   H5Eclear2(H5E_DEFAULT);
-  std::reverse(stack.begin(), stack.end());
   return stack;
 }
 
