@@ -4,29 +4,27 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
 namespace examples {
 namespace {
 
-namespace fs = std::filesystem;
-
 int64_t big_endian(const unsigned char* bytes) {
   return int64_t{bytes[0]} << 24 | int64_t{bytes[1]} << 16 | int64_t{bytes[2]} << 8 | int64_t{bytes[3]};
 }
 
 std::string images_path(const std::string& folder, const char* part) {
-  return (fs::path(folder) / (std::string(part) + "-images-idx3-ubyte")).string();
+  return folder + "/" + part + "-images-idx3-ubyte";
 }
 
 std::string labels_path(const std::string& folder, const char* part) {
-  return (fs::path(folder) / (std::string(part) + "-labels-idx1-ubyte")).string();
+  return folder + "/" + part + "-labels-idx1-ubyte";
 }
 
+// Not std::filesystem: libtorch.so exports a copy of it that crashes (remove_all) in programs linked to it.
 bool has_part(const std::string& folder, const char* part) {
-  return fs::exists(images_path(folder, part)) && fs::exists(labels_path(folder, part));
+  return std::ifstream(images_path(folder, part)).good() && std::ifstream(labels_path(folder, part)).good();
 }
 
 LabelledImages load_part(const std::string& folder, const char* part, int64_t classes) {
@@ -56,8 +54,9 @@ LabelledImages choose(const LabelledImages& from, const at::Tensor& indices) {
 
 at::Tensor read_idx(const std::string& path, int64_t axes) {
   constexpr int64_t kUnsignedByte = 8;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  const auto on_disk = static_cast<int64_t>(file.tellg()) - 4 * (axes + 1);
+  if (!file.seekg(0)) {
     throw std::runtime_error("cannot read " + path);
   }
   unsigned char bytes[4] = {};
@@ -76,7 +75,6 @@ at::Tensor read_idx(const std::string& path, int64_t axes) {
   }
   std::vector<int64_t> shape;
   // Three sizes below 2^32 would overflow 64 bits: stop at more than the file could hold.
-  const auto on_disk = static_cast<int64_t>(fs::file_size(path)) - 4 * (axes + 1);
   int64_t announced = 1;
   for (int64_t axis = 0; axis < axes; ++axis) {
     shape.push_back(next());
