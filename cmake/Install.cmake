@@ -17,6 +17,10 @@ install(DIRECTORY include/dynascope "${PROJECT_BINARY_DIR}/include/dynascope" DE
 install(FILES LICENSE THIRD_PARTY.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" DYNASCOPE_TORCH_VERSION "${Torch_VERSION}")
+set(DYNASCOPE_SHARED OFF)
+if(BUILD_SHARED_LIBS)
+  set(DYNASCOPE_SHARED ON)
+endif()
 configure_package_config_file(cmake/dynascopeConfig.cmake.in "${PROJECT_BINARY_DIR}/dynascopeConfig.cmake"
                               INSTALL_DESTINATION "${package_folder}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/dynascopeConfigVersion.cmake" COMPATIBILITY SameMinorVersion)

@@ -20,5 +20,6 @@ set(DYNASCOPE_TORCH_HEADERS
     module_ref
     monitor
     network
+    network_builder
     trace
     training_loop)
