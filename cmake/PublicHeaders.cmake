@@ -21,5 +21,4 @@ set(DYNASCOPE_TORCH_HEADERS
     monitor
     network
     network_builder
-    trace
-    training_loop)
+    trace)
