@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// What the rest of the library knows of the kernels: plain pointers, sizes and a stream. Three launches make a row:
+//
+//   launch_reduce    one block per tile
+//   launch_combine   folds partials; link-weight statistics
+//   launch_nodes     node layers; plain sums; copies of parameters
+//
+// All enqueue on `stream` of the current device, allocate nothing and do not synchronise, so they may be captured into
+// a CUDA graph. They throw dynascope::Error when the driver refuses a launch.
+
+#include "engine/tables.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+struct CUstream_st;
+using cudaStream_t = CUstream_st*;
+
+// The same sources are compiled once more for the host stand-in of the tests; both may be in one program.
+#if defined(DYNASCOPE_HOST_DEVICE)
+#define DYNASCOPE_DEVICE host_device
+#else
+#define DYNASCOPE_DEVICE cuda
+#endif
+
+namespace dynascope::DYNASCOPE_DEVICE {
+
+/// What one block of the second or third launch does.
+enum class Job : int32_t {
+  kRowSums,       ///< combine: `first` counts sums of matrix `index`
+  kColumnSums,    ///< combine: `first` counts strips of column sums of matrix `index`
+  kLinks,         ///< combine: weight layers from `index` on, one warp each
+  kNode,          ///< nodes: node layer `index`
+  kPlainRows,     ///< nodes: row sums of weight layer `index` from `first` on
+  kPlainColumns,  ///< nodes: column sums of weight layer `index` from `first` on
+  kCopy,          ///< nodes: values of copy `index` from `first` on
+};
+
+struct WorkItem {
+  Job job;
+  int32_t index;
+  int64_t first;
+};
+
+/// A plan as the kernels see it: all pointers lead to device memory. Passed to kernels by value.
+struct Program {
+  engine::Tables tables;
+  const WorkItem* combine_work;  ///< (combine_blocks,)
+  const WorkItem* node_work;     ///< (node_blocks,)
+  int64_t combine_blocks;
+  int64_t node_blocks;
+};
+
+/// Fills workspace and moments, and the histogram of `row` (-1 where it is not wanted).
+/// @param row  device memory, RowLayout::bytes() bytes, aligned to 8
+void launch_reduce(const Program& program, std::byte* row, bool histogram, cudaStream_t stream);
+
+/// Needs what launch_reduce left in the workspace.
+void launch_combine(const Program& program, std::byte* row, cudaStream_t stream);
+
+/// Needs what launch_combine left in the workspace.
+void launch_nodes(const Program& program, std::byte* row, cudaStream_t stream);
+
+/// The three of them: a whole row.
+inline void launch_snapshot(const Program& program, std::byte* row, bool histogram, cudaStream_t stream) {
+  launch_reduce(program, row, histogram, stream);
+  launch_combine(program, row, stream);
+  launch_nodes(program, row, stream);
+}
+
+}  // namespace dynascope::DYNASCOPE_DEVICE
