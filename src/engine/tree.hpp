@@ -22,7 +22,7 @@
 #include <cmath>
 #include <limits>
 
-#if defined(__CUDACC__) || defined(DYNASCOPE_HOST_DEVICE)
+#if defined(__CUDACC__)
 #define DYNASCOPE_HD __host__ __device__
 #else
 #define DYNASCOPE_HD
