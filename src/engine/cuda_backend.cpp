@@ -14,7 +14,6 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -148,7 +147,7 @@ class CudaBackend final : public Backend {
   const char* name() const noexcept override { return "cuda"; }
 
  private:
-  // One workspace: a measurement on another stream waits for the last one. Edges go to the device when they changed.
+  // One workspace: a measurement on another stream waits for the last one. Edges go to the device when they are new.
   void prepare(cudaStream_t stream, bool histogram) {
     const bool capturing = is_capturing(stream);
     if (stream != stream_ && !capturing) {
@@ -160,10 +159,9 @@ class CudaBackend final : public Backend {
     }
     const double* edges = plan_.tables().histogram_edges;
     if (edges == nullptr) {
-      throw Error("the histogram's edges must be set before it is filled: call Plan::set_histogram_edges");
+      throw Error("a histogram needs its edges: call Plan::set_histogram_edges first");
     }
-    const std::vector<double> wanted(edges, edges + image_.edge_count());
-    if (wanted == edges_) {
+    if (edges_version_ == plan_.edges_version()) {
       return;
     }
     if (capturing) {
@@ -171,8 +169,8 @@ class CudaBackend final : public Backend {
           "new histogram edges cannot be copied to the device while the stream is captured into a CUDA graph: "
           "measure once before the capture");
     }
-    edges_ = wanted;
-    upload(image_.edges_offset(), edges_.data(), edges_.size() * sizeof(double), stream);
+    upload(image_.edges_offset(), edges, static_cast<size_t>(image_.edge_count()) * sizeof(double), stream);
+    edges_version_ = plan_.edges_version();
   }
 
   // From pageable memory: staged before the call returns, so that the source may change.
@@ -194,7 +192,7 @@ class CudaBackend final : public Backend {
   std::array<at::Tensor, 2> device_rows_;    // (row bytes,), used in turns
   std::array<int64_t, 2> last_slot_{-1, -1};
   size_t turn_ = 0;
-  std::vector<double> edges_;  // as they are on the device
+  int64_t edges_version_ = -1;  // of those on the device
   cudaStream_t stream_ = nullptr;
   Event measured_;             // the last measurement's kernels
   std::vector<Event> copied_;  // per slot
