@@ -144,6 +144,9 @@ void Appender::append(const std::vector<Row>& rows) {
 }
 
 void Appender::append(const std::vector<Event>& events) {
+  if (events.empty()) {
+    return;
+  }
   int64_t next = static_cast<int64_t>(events_);
   put<int64_t>(event_, events_, events, [&next](const Event&) { return next++; });
   put<int64_t>(event_step_, events_, events, [](const Event& event) { return event.step; });
@@ -159,6 +162,9 @@ void Appender::append(const std::vector<Event>& events) {
 }
 
 void Appender::append_codes(const std::vector<Event>& events) {
+  if (events.empty()) {
+    return;
+  }
   put<int32_t>(event_code_, events_, events, [](const Event& event) { return static_cast<int32_t>(event.code); });
   events_ += events.size();
 }

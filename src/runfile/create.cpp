@@ -180,8 +180,8 @@ void scalars(Maker& maker, const RunDescription& description) {
 void measured(Maker& maker, const RunDescription& description, const RowLayout& layout) {
   for (const Span& span : layout.spans()) {
     const schema::Column* column = schema::column(span.path);
-    // A parameter has axes of its own, which no scale names; then its row axis has none either, as a dataset with scales
-    // on some axes only makes netCDF refuse the whole file.
+    // A parameter has axes of its own, which no scale names; then its row axis has none either, as a dataset with
+    // scales on some axes only makes netCDF refuse the whole file.
     const bool named = column != nullptr || span.shape.empty();
     std::vector<Axis> axes{Axis{named ? "/step" : ""}};
     for (size_t axis = 0; axis < span.shape.size(); ++axis) {

@@ -4,9 +4,6 @@
 #include <hdf5_hl.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <unistd.h>
 
 namespace dynascope::h5 {
 namespace {
@@ -141,11 +138,16 @@ Id rows_of(hid_t dataset, hsize_t first, const Dims& dims) {
   return space;
 }
 
-Id create_file(const std::string& path) {
+Id register_driver(const H5FD_class_t& driver) {
+  return own(H5FDregister(&driver), H5FDunregister, "register", "a file driver");
+}
+
+Id create_file(const std::string& path, hid_t driver, const void* info) {
   const Id creation = property_list(H5P_FILE_CREATE);
   track_order(creation.get());
   const Id access = property_list(H5P_FILE_ACCESS);
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "set", "the library version bounds");
+  check(H5Pset_driver(access.get(), driver, info), "set", "the file driver");
   return own(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.get(), access.get()), H5Fclose, "create", path);
 }
 
@@ -157,21 +159,6 @@ Id open_file(const std::string& path, bool swmr) {
 void start_swmr_write(hid_t file) { check(H5Fstart_swmr_write(file), "let readers into", "the run file"); }
 
 void flush(hid_t file) { check(H5Fflush(file, H5F_SCOPE_GLOBAL), "flush", "the run file"); }
-
-void sync(hid_t file) {
-  int* descriptor = nullptr;
-  check(H5Fget_vfd_handle(file, H5P_DEFAULT, reinterpret_cast<void**>(&descriptor)), "find the descriptor of",
-        "the run file");
-  if (::fsync(*descriptor) != 0) {
-    throw Error(std::string("cannot fsync the run file: ") + std::strerror(errno));
-  }
-}
-
-int64_t file_size(hid_t file) {
-  hsize_t size = 0;
-  check(H5Fget_filesize(file, &size), "read the size of", "the run file");
-  return static_cast<int64_t>(size);
-}
 
 Id create_group(hid_t at, const std::string& path) {
   const Id creation = property_list(H5P_GROUP_CREATE);

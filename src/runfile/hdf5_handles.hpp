@@ -78,14 +78,12 @@ Id simple_space(const Dims& dims, const Dims& limits);
 /// The rows `first` to `first + dims[0] - 1` of a dataset's extent.
 Id rows_of(hid_t dataset, hsize_t first, const Dims& dims);
 
-/// Creates a file that must not exist, in the format that 1.10 reads whatever the HDF5 release.
-Id create_file(const std::string& path);
+Id register_driver(const H5FD_class_t& driver);
+/// Creates a file that must not exist, in the format that 1.10 reads whatever the HDF5 release. `info` is the driver's.
+Id create_file(const std::string& path, hid_t driver, const void* info);
 Id open_file(const std::string& path, bool swmr);
 void start_swmr_write(hid_t file);
 void flush(hid_t file);
-/// Forces the file's data to the disk.
-void sync(hid_t file);
-int64_t file_size(hid_t file);
 
 Id create_group(hid_t at, const std::string& path);
 Id open_group(hid_t at, const std::string& path);

@@ -2,6 +2,7 @@
 #include "append.hpp"
 #include "create.hpp"
 #include "hdf5_handles.hpp"
+#include "output_file.hpp"
 #include "schema.hpp"
 
 #include <dynascope/error.hpp>
@@ -64,28 +65,23 @@ class Hdf5Sink::Impl {
  public:
   Impl(std::string path, Hdf5Options options) : path_(std::move(path)), options_(options) {}
 
-  ~Impl() {
-    const h5::Silence silence;
-    appender_.reset();
-    file_ = h5::Id();
-  }
+  ~Impl() { abandon(); }
 
   void open(const RunDescription& description, const RowLayout& layout) {
-    const h5::Silence silence;
     if (opened_) {
       throw Error("an Hdf5Sink writes one run, and " + path_ + " was opened already; make another sink");
     }
     schema::check(description, "cannot write " + path_);
-    const std::string target = make_room(path_, options_.overwrite());
-    file_ = h5::create_file(target);
+    path_ = make_room(path_, options_.overwrite());
+    const h5::Silence silence;
+    file_.emplace(path_);
     opened_ = true;
-    path_ = target;
     try {
-      create_run(file_.get(), description, layout);
-      h5::flush(file_.get());
-      h5::start_swmr_write(file_.get());
-      appender_.emplace(file_.get(), description, layout);
-      bytes_ = h5::file_size(file_.get());
+      create_run(file_->get(), description, layout);
+      file_->flush();
+      file_->start_swmr();
+      appender_.emplace(file_->get(), description, layout);
+      settle();
     } catch (...) {
       abandon();
       std::error_code ignored;
@@ -95,7 +91,10 @@ class Hdf5Sink::Impl {
   }
 
   void write(const std::vector<Row>& rows) {
-    guarded([&] { appender_->append(rows); });
+    guarded([&] {
+      appender_->append(rows);
+      file_->check();
+    });
   }
 
   void write(const Event& event) {
@@ -107,18 +106,13 @@ class Hdf5Sink::Impl {
       if (appender_->rows() == committed_ && events_.empty()) {
         return;
       }
-      if (!events_.empty()) {
-        appender_->append(events_);
-      }
+      appender_->append(events_);
       settle();
       appender_->commit();
-      if (!events_.empty()) {
-        appender_->append_codes(events_);
-      }
+      appender_->append_codes(events_);
       settle();
       committed_ = appender_->rows();
       events_.clear();
-      bytes_ = h5::file_size(file_.get());
     });
   }
 
@@ -126,19 +120,23 @@ class Hdf5Sink::Impl {
     if (!file_) {
       return;
     }
-    if (failed_) {
-      const h5::Silence silence;
-      abandon();
-      return;
+    if (!failed_) {
+      flush();
     }
-    flush();
     const h5::Silence silence;
     appender_.reset();
-    bytes_ = h5::file_size(file_.get());
-    file_.close(path_);
+    if (failed_) {
+      file_.reset();
+      return;
+    }
+    failed_ = true;
+    file_->close();
     if (options_.fsync() != Fsync::kNever) {
       sync_to_disk(path_);
     }
+    bytes_ = file_->size();
+    failed_ = false;
+    file_.reset();
   }
 
   int64_t bytes_written() const { return bytes_; }
@@ -160,20 +158,22 @@ class Hdf5Sink::Impl {
   }
 
   void settle() {
-    h5::flush(file_.get());
+    file_->flush();
     if (options_.fsync() == Fsync::kEpoch) {
-      h5::sync(file_.get());
+      file_->sync();
     }
+    bytes_ = file_->size();
   }
 
   void abandon() {
+    const h5::Silence silence;
     appender_.reset();
-    file_ = h5::Id();
+    file_.reset();
   }
 
   std::string path_;
   Hdf5Options options_;
-  h5::Id file_;
+  std::optional<h5::OutputFile> file_;
   std::optional<Appender> appender_;
   std::vector<Event> events_;
   uint64_t committed_ = 0;
