@@ -10,15 +10,20 @@ set(DYNASCOPE_RUNFILE_HEADERS
     monitor_options
     monitor_status
     option
+    progress_bar
     row_layout
     run_description
     run_file
     sink
     training_callback)
 set(DYNASCOPE_TORCH_HEADERS
+    dynascope
+    dynascope
     metrics
     module_ref
     monitor
     network
     network_builder
-    trace)
+    progress_bar
+    trace
+    training_loop)

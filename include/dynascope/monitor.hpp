@@ -4,35 +4,29 @@
 #include <dynascope/export.hpp>
 #include <dynascope/module_ref.hpp>
 #include <dynascope/monitor_options.hpp>
+#include <dynascope/monitor_status.hpp>
 #include <dynascope/network.hpp>
 #include <dynascope/trace.hpp>
 #include <dynascope/training_callback.hpp>
 
-#include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace dynascope {
-
-/// What a Monitor has done so far.
-struct MonitorStatus {
-  int64_t rows_written = 0;  ///< rows visible to readers of the sink
-  int64_t rows_dropped = 0;
-  std::string first_error;  ///< empty when there was none
-  std::vector<SkippedInfo> skipped;
-  double snapshot_seconds = 0;  ///< host time spent in taking snapshots, summed
-  double training_seconds = 0;  ///< since on_train_begin
-  int64_t bytes_written = 0;
-};
 
 /// Records a training run: reads the parameters right after optimizer steps, measures node strengths, layer
 /// fluctuations and link weights where the parameters live, and streams them to a sink from a thread of its own.
 ///
-/// Setup (constructor, trace, on_train_begin) throws. After on_train_begin nothing throws into or stops the training
-/// loop: failures are logged once, counted, and visible in status() and in the file.
-/// Call all members from one thread. With DYNASCOPE_DISABLE=1 in the environment every member is a no-op.
+/// Set-up (constructor, trace, set_network, on_train_begin) throws. After on_train_begin nothing throws into or stops
+/// the training loop: failures are logged once, counted, and visible in status() and in the file.
+///
+/// Parameters that change places, dtype or device (module->to, a loaded checkpoint) are noticed at the next step and
+/// measured on; other parameters registered under the same names, at the next epoch end. A parameter with another shape
+/// ends the recording, with an error that says which. A member that is assigned without being registered cannot be
+/// seen.
+///
+/// Call all members from one thread; status() from any. With DYNASCOPE_DISABLE set to anything but 0 when the Monitor
+/// is made, every member is a no-op.
 class DYNASCOPE_API Monitor final : public TrainingCallback {
  public:
   /// Monitors one module: a reference, shared_ptr or TORCH_MODULE holder.
@@ -42,7 +36,7 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   /// Monitors several modules in one run; paths are prefixed with the names.
   Monitor(const NamedModules& modules, MonitorOptions options);
 
-  /// Calls on_train_end if that has not been done; does not throw.
+  /// Calls on_train_end if that is still to be done; does not throw.
   ~Monitor() override;
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
@@ -56,6 +50,7 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   }
 
   /// Uses a graph made elsewhere, by trace() or a NetworkBuilder. Call before on_train_begin.
+  /// @throws Error when it does not fit together, or after on_train_begin
   void set_network(Network network);
 
   /// The graph in use; empty before trace, set_network or on_train_begin.
@@ -63,25 +58,32 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
 
   using TrainingCallback::on_epoch_end;
 
-  /// Creates the file and records row 0.
-  /// @throws Error when the file cannot be created, or called twice; std::invalid_argument for unknown regular
-  /// expressions
+  /// Creates the file and records row 0. Waits for the device: the edges of the histograms depend on that row.
+  /// @throws Error when the sink cannot be opened, when the parameters cannot be measured (says which and why), or when
+  /// called twice: a Monitor records one run
   void on_train_begin() override;
+
+  /// Optional; records nothing.
   void on_epoch_begin() override;
 
-  /// Counts an optimizer step and, when the cadence asks for it, takes a snapshot. Enqueues on the current stream; does
-  /// not synchronise. Steps that ask for no row cost a counter.
+  /// Counts an optimizer step, looks whether the parameters still are where they were (nanoseconds per parameter) and,
+  /// when MonitorOptions::every_n_steps asks for it, takes a snapshot. Enqueues on the current stream; does not
+  /// synchronise. With WhenFull::kBlock a full buffer makes it wait for the sink.
   void on_step_end() override;
 
-  /// Closes an epoch: takes a snapshot, or completes the one of the same step, with the user's scalars.
+  /// Closes an epoch: takes a snapshot, or completes the one of the same step, with the user's scalars. The row is
+  /// handed to the writer at once and flushed. Keys that are not in MonitorOptions::scalars count as errors in
+  /// status().
   void on_epoch_end(const Scalars& scalars) override;
 
-  /// Writes what is left and closes the sink. Blocks until done.
+  /// Writes what is left and closes the sink. Blocks until done; does not throw (see status()).
   void on_train_end() override;
 
-  /// Attaches a value to the next row; for loops without epochs. `key` must be one of MonitorOptions::scalars.
+  /// Attaches a value to the next row; for loops without epochs. `key` must be one of MonitorOptions::scalars; of
+  /// several values before a row the last one counts.
   void log(std::string_view key, double value);
 
+  /// What has been recorded so far, and the first thing that went wrong.
   MonitorStatus status() const;
 
  private:

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "log.hpp"
+#include "nonfinite.hpp"
+#include "options.hpp"
+#include "parameters.hpp"
+#include "session.hpp"
+#include "writer.hpp"
+
+#include <dynascope/error.hpp>
+#include <dynascope/monitor.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace dynascope {
+namespace {
+
+bool disabled_by_environment() {
+  const char* value = std::getenv("DYNASCOPE_DISABLE");
+  return value != nullptr && *value != '\0' && std::strcmp(value, "0") != 0;
+}
+
+std::shared_ptr<Sink> sink_of(const MonitorOptions& options) {
+  if (options.sink()) {
+    return options.sink();
+  }
+  return std::make_shared<Hdf5Sink>(options.path(),
+                                    Hdf5Options().overwrite(options.overwrite()).fsync(options.fsync()));
+}
+
+engine::PlanOptions plan_options(const MonitorOptions& options) {
+  engine::PlanOptions plan;
+  plan.metrics = options.metrics();
+  plan.components = options.components();
+  plan.histogram = options.histogram();
+  plan.histogram_bins = options.histogram_bins();
+  plan.record_parameters = options.record_parameters();
+  return plan;
+}
+
+}  // namespace
+
+class Monitor::Impl {
+ public:
+  Impl(NamedModules modules, MonitorOptions options) : modules_(std::move(modules)), options_(std::move(options)) {
+    monitor::check(options_);
+    if (modules_.empty()) {
+      throw std::invalid_argument("a Monitor needs at least one module, got none");
+    }
+  }
+
+  void require_set_up() const {
+    if (state_ != State::kSetUp) {
+      throw Error("the graph must be set before on_train_begin, got another one after it: make another Monitor");
+    }
+  }
+
+  void set_network(Network network) {
+    require_set_up();
+    dynascope::check(network);
+    network_ = std::move(network);
+    has_network_ = true;
+    ledger_.set_skipped(network_.skipped);
+  }
+
+  void train_begin() {
+    if (state_ != State::kSetUp) {
+      throw Error("on_train_begin must be called once, got a second call: a Monitor records one run, make another");
+    }
+    if (!has_network_) {
+      set_network(walk(modules_));
+    }
+    Network network = network_;
+    if (!options_.include().empty() || !options_.exclude().empty()) {
+      network = select(network_, monitor::path_filter(options_));
+      ledger_.set_skipped(network.skipped);
+    }
+    open(std::move(network));
+    state_ = State::kTraining;
+  }
+
+  void train_end() noexcept {
+    if (state_ == State::kTraining) {
+      session_->end();
+      writer_->finish();
+      state_ = State::kEnded;
+      const MonitorStatus done = ledger_.status();
+      monitor::log::info(std::to_string(done.rows_written) + " rows written, " + std::to_string(done.rows_dropped) +
+                         " dropped, " + std::to_string(done.errors) + " errors");
+    }
+  }
+
+  /// The session while training; otherwise null, and `call` is counted as out of order.
+  monitor::Session* session(const char* call) noexcept {
+    if (state_ == State::kTraining) {
+      return &*session_;
+    }
+    try {
+      const bool early = state_ == State::kSetUp;
+      std::string& first = early ? first_early_call_ : first_late_call_;
+      if (first.empty()) {
+        first = std::string(call) + (early ? " before on_train_begin" : " after on_train_end") + " records nothing";
+        ledger_.report(first);
+      } else {
+        ledger_.count_error();
+      }
+    } catch (...) {  // no memory to say it
+    }
+    return nullptr;
+  }
+
+  const NamedModules& modules() const noexcept { return modules_; }
+  const Network& network() const noexcept { return network_; }
+  MonitorStatus status() const { return ledger_.status(); }
+
+ private:
+  enum class State { kSetUp, kTraining, kEnded };
+
+  void open(Network network) {
+    const auto sink = sink_of(options_);
+    auto writer = std::make_unique<monitor::Writer>(sink, options_.buffered_rows(), options_.when_full(), ledger_);
+    auto subject = std::make_unique<monitor::Parameters>(modules_, std::move(network), plan_options(options_),
+                                                         options_.buffered_rows());
+    monitor::QueuedRow first;
+    first.slot = *writer->acquire();
+    const auto begin = std::chrono::steady_clock::now();
+    first.blocks = subject->measure_first(first.slot);
+    first.row.snapshot_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+    RunDescription description = subject->description();
+    description.scalars = options_.scalars();
+    description.config = monitor::config_json(options_);
+    description.title = options_.title();
+    description.source = options_.source();
+    sink->open(description, subject->layout());
+    writer->start(monitor::NonFiniteFinder(description, subject->layout()));
+    tell(description);
+
+    subject_ = std::move(subject);
+    writer_ = std::move(writer);
+    session_.emplace(monitor::Session::Options{monitor::Schedule(options_.every_n_steps()), options_.histogram(),
+                                               options_.scalars()},
+                     *subject_, *writer_, ledger_);
+    session_->begin(std::move(first));
+    if (!first_early_call_.empty()) {
+      writer_->push(Event{0, 0, EventCode::kError, 0, first_early_call_});
+    }
+  }
+
+  void tell(const RunDescription& run) const {
+    monitor::log::info("recording " + std::to_string(run.node_layers.size()) + " node layers and " +
+                       std::to_string(run.weight_layers.size()) + " weight layers on " + run.device +
+                       (options_.sink() ? "" : " to " + options_.path()));
+    if (run.node_layers.empty()) {
+      monitor::log::warn("no node layer is known, so that no node strength is recorded; status().skipped says why");
+    }
+    for (const SkippedInfo& skipped : run.skipped) {
+      monitor::log::debug("not in the graph: " + skipped.name + ": " + skipped.reason);
+    }
+  }
+
+  const NamedModules modules_;
+  const MonitorOptions options_;
+  State state_ = State::kSetUp;
+  Network network_;
+  bool has_network_ = false;
+  std::string first_early_call_, first_late_call_;
+
+  monitor::Ledger ledger_;
+  std::unique_ptr<monitor::Parameters> subject_;
+  std::unique_ptr<monitor::Writer> writer_;
+  std::optional<monitor::Session> session_;
+};
+
+Monitor::Monitor(const ModuleRef& module, MonitorOptions options)
+    : Monitor(NamedModules{{"", module}}, std::move(options)) {}
+
+Monitor::Monitor(const NamedModules& modules, MonitorOptions options)
+    : impl_(disabled_by_environment() ? nullptr : std::make_unique<Impl>(modules, std::move(options))) {}
+
+Monitor::~Monitor() {
+  if (impl_) {
+    impl_->train_end();
+  }
+}
+
+void Monitor::trace_outputs(const detail::ForwardFunction& forward, const TraceOptions& options) {
+  if (impl_) {
+    impl_->require_set_up();
+    impl_->set_network(detail::trace(impl_->modules(), forward, options));
+  }
+}
+
+void Monitor::set_network(Network network) {
+  if (impl_) {
+    impl_->set_network(std::move(network));
+  }
+}
+
+const Network& Monitor::network() const noexcept {
+  static const Network kNone;
+  return impl_ ? impl_->network() : kNone;
+}
+
+void Monitor::on_train_begin() {
+  if (impl_) {
+    impl_->train_begin();
+  }
+}
+
+void Monitor::on_epoch_begin() {
+  if (impl_) {
+    impl_->session("on_epoch_begin");
+  }
+}
+
+void Monitor::on_step_end() {
+  if (impl_) {
+    if (auto* session = impl_->session("on_step_end")) {
+      session->step_end();
+    }
+  }
+}
+
+void Monitor::on_epoch_end(const Scalars& scalars) {
+  if (impl_) {
+    if (auto* session = impl_->session("on_epoch_end")) {
+      session->epoch_end(scalars);
+    }
+  }
+}
+
+void Monitor::on_train_end() {
+  if (impl_) {
+    impl_->train_end();
+  }
+}
+
+void Monitor::log(std::string_view key, double value) {
+  if (impl_) {
+    if (auto* session = impl_->session("log")) {
+      session->log(key, value);
+    }
+  }
+}
+
+MonitorStatus Monitor::status() const { return impl_ ? impl_->status() : MonitorStatus{}; }
+
+}  // namespace dynascope

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <dynascope/monitor_options.hpp>
+
+#include <functional>
+#include <string>
+
+namespace dynascope::monitor {
+
+/// @throws std::invalid_argument naming the first option that makes no sense
+void check(const MonitorOptions& options);
+
+/// The run file's attribute `config`: {"monitor": all options, "user": the user's hyper-parameters}.
+std::string config_json(const MonitorOptions& options);
+
+/// Whether a path is to be measured, by the options include and exclude.
+std::function<bool(const std::string& path)> path_filter(const MonitorOptions& options);
+
+}  // namespace dynascope::monitor

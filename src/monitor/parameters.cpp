@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "parameters.hpp"
+
+#include "edges.hpp"
+#include "engine/backend.hpp"
+
+#include <dynascope/error.hpp>
+
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace dynascope::monitor {
+namespace {
+
+/// All parameters of the modules under the names that a trace gives them.
+std::unordered_map<std::string, at::Tensor> registered(const NamedModules& modules) {
+  std::unordered_map<std::string, at::Tensor> all;
+  for (const auto& [prefix, module] : modules) {
+    for (const auto& item : module->named_parameters()) {
+      all.emplace(prefix.empty() ? item.key() : prefix + "." + item.key(), item.value());
+    }
+  }
+  return all;
+}
+
+std::string text(const at::Tensor& tensor) {
+  std::string shape;
+  for (const int64_t size : tensor.sizes()) {
+    shape += (shape.empty() ? "[" : ", ") + std::to_string(size);
+  }
+  return (shape.empty() ? "[" : shape) + "] " + std::string(c10::toString(tensor.scalar_type())) + " on " +
+         tensor.device().str();
+}
+
+bool same_spans(const RowLayout& a, const RowLayout& b) {
+  const auto same = [](const Span& x, const Span& y) {
+    return x.path == y.path && x.type == y.type && x.shape == y.shape && x.offset == y.offset;
+  };
+  return std::equal(a.spans().begin(), a.spans().end(), b.spans().begin(), b.spans().end(), same);
+}
+
+std::vector<double> edges_from(const std::byte* row, const engine::Plan& plan) {
+  const size_t layers = plan.description().weight_layers.size();
+  std::vector<double> edges;
+  if (layers == 0) {
+    return edges;
+  }
+  std::vector<double> smallest(layers), largest(layers);
+  std::memcpy(smallest.data(), row + plan.layout().at("/links/min").offset, layers * sizeof(double));
+  std::memcpy(largest.data(), row + plan.layout().at("/links/max").offset, layers * sizeof(double));
+  for (size_t layer = 0; layer < layers; ++layer) {
+    append_edges(smallest[layer], largest[layer], plan.options().histogram_bins, edges);
+  }
+  return edges;
+}
+
+/// Puts `replacement` where `network` has `parameter`; false when the network also uses views of it, which cannot
+/// follow.
+bool replace(Network& network, const at::Tensor& parameter, const at::Tensor& replacement) {
+  const auto exchange = [&](at::Tensor& tensor) {
+    if (!tensor.defined() || !tensor.storage().is_alias_of(parameter.storage())) {
+      return true;
+    }
+    if (!tensor.is_same(parameter)) {
+      return false;
+    }
+    tensor = replacement;
+    return true;
+  };
+  const at::Tensor old = parameter;  // `parameter` may be one of those exchanged
+  bool all = true;
+  for (auto& layer : network.weight_layers) {
+    all = exchange(layer.weight) && exchange(layer.bias) && all;
+  }
+  for (auto& named : network.parameters) {
+    if (named.value.is_same(old)) {
+      named.value = replacement;
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+/// A plan and its backend; rows on their way to the sink keep it alive.
+class Parameters::Compiled final : public Blocks {
+ public:
+  Compiled(const Network& network, const engine::PlanOptions& options, int64_t slots)
+      : plan(network, options), backend(engine::make_backend(plan, slots)) {}
+
+  bool ready(int64_t slot) override { return backend->ready(slot); }
+  void wait(int64_t slot) override { backend->wait(slot); }
+  const std::byte* row(int64_t slot) const override { return backend->row(slot); }
+
+  engine::Plan plan;
+  std::unique_ptr<engine::Backend> backend;
+};
+
+Parameters::Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots)
+    : modules_(std::move(modules)),
+      options_(options),
+      slots_(slots),
+      network_(std::move(network)),
+      compiled_(std::make_shared<Compiled>(network_, options_, slots_)) {
+  // A graph made by hand may have tensors that no module knows.
+  const auto known = registered(modules_);
+  for (const NamedParameter& parameter : network_.parameters) {
+    const auto found = known.find(parameter.name);
+    is_registered_.push_back(found != known.end() && found->second.is_same(parameter.value));
+  }
+}
+
+Parameters::~Parameters() = default;
+
+std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
+  const auto& backend = compiled_->backend;
+  engine::Plan& plan = compiled_->plan;
+  backend->measure(slot, false);
+  backend->wait(slot);
+  description_ = plan.description();
+  layout_ = plan.layout();
+  if (options_.histogram != Histogram::kOff) {
+    description_.histogram_edges = edges_from(backend->row(slot), plan);
+    plan.set_histogram_edges(description_.histogram_edges);
+    backend->measure(slot, true);
+    backend->wait(slot);
+  }
+  description_.device = plan.device().str();
+  description_.backend = backend->name();
+  description_.torch_version = TORCH_VERSION;
+  return compiled_;
+}
+
+std::optional<Change> Parameters::check(bool registrations) {
+  std::string what;
+  const engine::Fit fit = compiled_->plan.check(&what);
+  if (fit == engine::Fit::kLost) {
+    return Change{EventCode::kLayerLost, what};
+  }
+  if (fit == engine::Fit::kMoved && !std::exchange(stale_, true)) {
+    return Change{EventCode::kReplanned, what.empty() ? "parameters moved" : what};
+  }
+  return registrations ? check_registrations() : std::nullopt;
+}
+
+std::optional<Change> Parameters::check_registrations() {
+  const auto now = registered(modules_);
+  std::string replaced;
+  for (size_t i = 0; i < network_.parameters.size(); ++i) {
+    if (!is_registered_[i]) {
+      continue;
+    }
+    const NamedParameter old = network_.parameters[i];
+    const auto found = now.find(old.name);
+    if (found == now.end() || !found->second.defined()) {
+      return Change{EventCode::kLayerLost, old.name + " is no longer a registered parameter of the module"};
+    }
+    if (found->second.is_same(old.value)) {
+      continue;
+    }
+    if (found->second.sizes() != old.value.sizes() || !replace(network_, old.value, found->second)) {
+      return Change{EventCode::kLayerLost, old.name + " was replaced: from " + text(old.value) + " to " +
+                                               text(found->second) + ", which the graph does not survive"};
+    }
+    replaced += (replaced.empty() ? "" : ", ") + old.name;
+  }
+  if (replaced.empty()) {
+    return std::nullopt;
+  }
+  stale_ = true;
+  return Change{EventCode::kReplanned, "the module has other parameters under the same names: " + replaced};
+}
+
+void Parameters::compile_again() {
+  auto again = std::make_shared<Compiled>(network_, options_, slots_);
+  if (!same_spans(layout_, again->plan.layout())) {
+    throw Error("the parameters changed in a way that a row of the run cannot hold");
+  }
+  if (!description_.histogram_edges.empty()) {
+    again->plan.set_histogram_edges(description_.histogram_edges);
+  }
+  compiled_ = std::move(again);
+  stale_ = false;
+}
+
+std::shared_ptr<Blocks> Parameters::measure(int64_t slot, bool histogram) {
+  if (stale_) {
+    compile_again();
+  }
+  compiled_->backend->measure(slot, histogram);
+  return compiled_;
+}
+
+}  // namespace dynascope::monitor
