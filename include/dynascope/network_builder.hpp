@@ -8,12 +8,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace dynascope {
+
+namespace network {
+struct Activation;
+class FlowBuilder;
+}  // namespace network
 
 /// How a convolution moves over its input. One value per position axis, or one for all; empty: 1 (padding: 0).
 class ConvolutionOptions {
@@ -123,6 +129,11 @@ class DYNASCOPE_API NetworkBuilder {
 
  private:
   struct State;
+  const State& state_with(Value value) const;
+  Value add(const std::function<network::Activation(network::FlowBuilder&)>& make);
+  Value pool(Value source, const PoolingOptions& options, bool average);
+  void add_parameters(const std::string& name, const at::Tensor& weight, const at::Tensor& bias);
+
   std::unique_ptr<State> state_;
 };
 

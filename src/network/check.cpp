@@ -140,6 +140,9 @@ void check_positions(const WeightLayer& layer, const LinkEnd& end, const NodeLay
 
 void check_end(const Network& network, const WeightLayer& layer, const LinkEnd& end, bool target) {
   const auto count = static_cast<int32_t>(network.node_layers.size());
+  if (target && end.node_layer == -1) {
+    return;
+  }
   require(end.node_layer >= 0 && end.node_layer < count, layer.name, ": refers to node layer ", end.node_layer, " of ",
           count);
   const NodeLayer& node = network.node_layers[static_cast<size_t>(end.node_layer)];

@@ -21,7 +21,8 @@ void print_sizes(std::ostream& stream, const Sizes& sizes) {
 void print_ends(std::ostream& stream, const Network& network, const std::vector<LinkEnd>& ends) {
   const char* separator = "";
   for (const LinkEnd& end : ends) {
-    stream << separator << network.node_layers[static_cast<size_t>(end.node_layer)].name;
+    stream << separator
+           << (end.node_layer < 0 ? "?" : network.node_layers[static_cast<size_t>(end.node_layer)].name.c_str());
     separator = ", ";
     if (end.per_unit) {
       stream << (end.order.empty() ? " (units)" : " (units, reordered)");

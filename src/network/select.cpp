@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <dynascope/trace.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
 namespace dynascope {
 namespace {
 
-/// Drops ends at node layers that are gone and renumbers the others.
 void renumber(std::vector<LinkEnd>& ends, const std::vector<int32_t>& position) {
-  std::vector<LinkEnd> kept;
   for (LinkEnd& end : ends) {
-    end.node_layer = position[static_cast<size_t>(end.node_layer)];
-    if (end.node_layer >= 0) {
-      kept.push_back(std::move(end));
-    }
+    end.node_layer = end.node_layer < 0 ? -1 : position[static_cast<size_t>(end.node_layer)];
   }
-  ends = std::move(kept);
+}
+
+bool is_gone(const LinkEnd& end) { return end.node_layer < 0; }
+
+bool is_plain(const LinkEnd& end) {
+  return std::all_of(end.resampling.begin(), end.resampling.end(),
+                     [](const Resampling& resampling) { return resampling.coefficients.empty(); });
+}
+
+/// What the sources link to stays known when a target is not written: resampled targets, or one of several, are kept.
+void drop_gone(WeightLayer& layer) {
+  layer.sources.erase(std::remove_if(layer.sources.begin(), layer.sources.end(), is_gone), layer.sources.end());
+  if (layer.targets.size() == 1 && is_gone(layer.targets[0]) && is_plain(layer.targets[0])) {
+    layer.targets.clear();
+  }
 }
 
 }  // namespace
@@ -35,6 +45,9 @@ Network select(const Network& network, const std::function<bool(const std::strin
     result.skipped.push_back({layer.name, "excluded"});
     for (const auto* ends : {&layer.sources, &layer.targets}) {
       for (const LinkEnd& end : *ends) {
+        if (is_gone(end)) {
+          continue;
+        }
         std::string& by = gone[static_cast<size_t>(end.node_layer)];
         by = by.empty() ? layer.name : by;
       }
@@ -54,6 +67,7 @@ Network select(const Network& network, const std::function<bool(const std::strin
   for (WeightLayer& layer : result.weight_layers) {
     renumber(layer.sources, position);
     renumber(layer.targets, position);
+    drop_gone(layer);
   }
   return result;
 }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "placement.hpp"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace dynascope::network {
+
+// A use of a weight on what derives from an earlier output of the same weight is a step in time, not a layer of its
+// own. The module that the weight belongs to then is a cell: its other weights, used as often, are steps too.
+void find_loops(Flow& flow) {
+  std::map<std::string, std::vector<size_t>> uses;
+  std::vector<std::set<std::string>> before(flow.origins.size());  // weights that an origin derives from
+  std::set<std::string> cells;
+
+  for (size_t position = 0; position < flow.origins.size(); ++position) {
+    const Origin& origin = flow.origins[position];
+    for (const int32_t from : origin.sources) {
+      before[position].insert(before[static_cast<size_t>(from)].begin(), before[static_cast<size_t>(from)].end());
+    }
+    if (origin.use < 0) {
+      continue;
+    }
+    const Use& use = flow.uses[static_cast<size_t>(origin.use)];
+    if (before[position].count(use.layer.name) != 0) {
+      cells.insert(use.owner);
+    }
+    before[position].insert(use.layer.name);
+    uses[use.layer.name].push_back(static_cast<size_t>(origin.use));
+  }
+  for (const auto& [weight, positions] : uses) {
+    for (const size_t position : positions) {
+      Use& use = flow.uses[position];
+      if (positions.size() > 1 && cells.count(use.owner) != 0) {
+        use.loop = "used again on what derives from its own output: a recurrent layer, which is not placed";
+      }
+    }
+  }
+}
+
+}  // namespace dynascope::network
