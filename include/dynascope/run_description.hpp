@@ -6,12 +6,17 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dynascope {
 
 /// When the link-weight histogram is filled: at epoch ends (row 0 is one), in every row, or never.
 enum class Histogram { kEpochEnds, kEveryRow, kOff };
+
+constexpr std::string_view to_string(Histogram value) {
+  return value == Histogram::kEpochEnds ? "epoch-ends" : value == Histogram::kEveryRow ? "every-row" : "off";
+}
 
 /// Where a node layer stands in the network; an input that is also read as an output is an output.
 enum class Role { kInput, kHidden, kOutput };

@@ -197,7 +197,7 @@ void measured(Maker& maker, const RunDescription& description, const RowLayout& 
   }
   if (description.histogram != Histogram::kOff) {
     const h5::Id dataset = h5::open_dataset(maker.file(), "/links/histogram");
-    h5::write_attribute(dataset.get(), "recorded", schema::to_string(description.histogram));
+    h5::write_attribute(dataset.get(), "recorded", to_string(description.histogram));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <hdf5_hl.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace dynascope::h5 {
 namespace {
@@ -204,12 +205,98 @@ void read(hid_t dataset, hid_t type, hid_t memory, hid_t file, void* values, con
   check(H5Dread(dataset, type, memory, file, H5P_DEFAULT, values), "read", path);
 }
 
+namespace {
+
+void describe_extent(hid_t space, Shape& shape) {
+  const int rank = check(H5Sget_simple_extent_ndims(space), "read", "a rank");
+  shape.dims.resize(static_cast<size_t>(rank));
+  check(H5Sget_simple_extent_dims(space, shape.dims.data(), nullptr), "read", "an extent");
+  if (H5Sget_simple_extent_type(space) == H5S_NULL) {
+    shape.count = 0;
+  }
+  for (const hsize_t size : shape.dims) {
+    const bool overflow = shape.count != 0 && size > std::numeric_limits<uint64_t>::max() / shape.count;
+    shape.count = overflow ? std::numeric_limits<uint64_t>::max() : shape.count * size;
+  }
+}
+
+void describe_type(hid_t type, Shape& shape) {
+  shape.kind = H5Tget_class(type);
+  shape.element_bytes = H5Tget_size(type);
+  if (shape.kind == H5T_STRING && H5Tis_variable_str(type) != 0) {
+    shape.kind = H5T_NO_CLASS;
+  }
+}
+
+}  // namespace
+
+Shape shape_of(hid_t dataset) {
+  Shape shape;
+  describe_extent(own(H5Dget_space(dataset), H5Sclose, "read", "a dataset's extent").get(), shape);
+  describe_type(type_of(dataset).get(), shape);
+  const Id creation = own(H5Dget_create_plist(dataset), H5Pclose, "read", "how a dataset was made");
+  shape.filtered = check(H5Pget_nfilters(creation.get()), "read", "a dataset's filters") > 0;
+  const H5D_layout_t layout = check(H5Pget_layout(creation.get()), "read", "a dataset's layout");
+  shape.elsewhere = layout == H5D_VIRTUAL || check(H5Pget_external_count(creation.get()), "read", "a layout") > 0;
+  return shape;
+}
+
+Shape attribute_shape(hid_t attribute) {
+  Shape shape;
+  describe_extent(own(H5Aget_space(attribute), H5Sclose, "read", "an attribute's extent").get(), shape);
+  describe_type(attribute_type(attribute).get(), shape);
+  return shape;
+}
+
+Id type_of(hid_t dataset) { return own(H5Dget_type(dataset), H5Tclose, "read", "a dataset's type"); }
+Id attribute_type(hid_t attribute) { return own(H5Aget_type(attribute), H5Tclose, "read", "an attribute's type"); }
+H5T_str_t padding_of(hid_t string_type) { return check(H5Tget_strpad(string_type), "read", "a string's padding"); }
+
+bool is_hard_link(hid_t at, const std::string& path) {
+  if (path == "/") {
+    return true;
+  }
+  H5L_info_t info{};
+  return check(H5Lexists(at, path.c_str(), H5P_DEFAULT), "look for", path) > 0 &&
+         H5Lget_info(at, path.c_str(), &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_HARD;
+}
+
+std::vector<std::string> link_names(hid_t group, const std::string& path) {
+  H5G_info_t info{};
+  check(H5Gget_info(group, &info), "read", path);
+  const Id creation = own(H5Gget_create_plist(group), H5Pclose, "read", "how a group was made");
+  unsigned order = 0;
+  check(H5Pget_link_creation_order(creation.get(), &order), "read", "creation order");
+  const H5_index_t index = (order & H5P_CRT_ORDER_INDEXED) != 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  std::vector<std::string> names;
+  for (hsize_t i = 0; i < info.nlinks; ++i) {
+    const auto length =
+        check(H5Lget_name_by_idx(group, ".", index, H5_ITER_INC, i, nullptr, 0, H5P_DEFAULT), "read a name in", path);
+    std::string name(static_cast<size_t>(length), '\0');
+    check(H5Lget_name_by_idx(group, ".", index, H5_ITER_INC, i, name.data(), name.size() + 1, H5P_DEFAULT),
+          "read a name in", path);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 void set_scale(hid_t dataset, const std::string& name) {
   check(H5DSset_scale(dataset, name.c_str()), "make a dimension scale of", name);
 }
 
 void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path) {
   check(H5DSattach_scale(dataset, scale, static_cast<unsigned>(axis)), "attach a dimension scale to", path);
+}
+
+Id find_attribute(hid_t at, const char* name) {
+  if (check(H5Aexists(at, name), "look for attribute", name) == 0) {
+    return {};
+  }
+  return own(H5Aopen(at, name, H5P_DEFAULT), H5Aclose, "open attribute", name);
+}
+
+void read_attribute(hid_t attribute, hid_t memory_type, void* value, const char* name) {
+  check(H5Aread(attribute, memory_type, value), "read attribute", name);
 }
 
 void write_attribute(hid_t at, const char* name, hid_t type, hid_t space, hid_t memory_type, const void* value) {

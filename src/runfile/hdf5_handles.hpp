@@ -101,9 +101,32 @@ void set_extent(hid_t dataset, const Dims& dims, const std::string& path);
 void write(hid_t dataset, hid_t type, hid_t memory, hid_t file, const void* values, const std::string& path);
 void read(hid_t dataset, hid_t type, hid_t memory, hid_t file, void* values, const std::string& path);
 
+/// What a dataset or attribute is, without its values.
+struct Shape {
+  Dims dims;
+  uint64_t count = 1;               ///< product of dims, at most 2^64 - 1
+  H5T_class_t kind = H5T_NO_CLASS;  ///< H5T_NO_CLASS also for strings of variable length
+  size_t element_bytes = 0;
+  bool filtered = false;
+  bool elsewhere = false;  ///< virtual, or with its data in other files
+};
+Shape shape_of(hid_t dataset);
+Shape attribute_shape(hid_t attribute);
+Id type_of(hid_t dataset);
+Id attribute_type(hid_t attribute);
+H5T_str_t padding_of(hid_t string_type);
+
+/// True where `path`, whose parents exist, is a hard link.
+bool is_hard_link(hid_t at, const std::string& path);
+/// Names in a group, in the order of creation where it was kept.
+std::vector<std::string> link_names(hid_t group, const std::string& path);
+
 void set_scale(hid_t dataset, const std::string& name);
 void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path);
 
+/// Invalid where there is no such attribute.
+Id find_attribute(hid_t at, const char* name);
+void read_attribute(hid_t attribute, hid_t memory_type, void* value, const char* name);
 void write_attribute(hid_t at, const char* name, hid_t type, hid_t space, hid_t memory_type, const void* value);
 void write_attribute(hid_t at, const char* name, std::string_view value);
 void write_attribute(hid_t at, const char* name, int64_t value);

@@ -76,11 +76,6 @@ constexpr Column kRowSumColumn = {"row_sum", RowType::kFloat32, "sum of each row
 constexpr Column kColumnSumColumn = {
     "column_sum", RowType::kFloat32, "sum of each column of the weights", "1", {"column"}};
 
-/// How Histogram is spelled in the attribute `recorded` of /links/histogram.
-constexpr const char* to_string(Histogram value) {
-  return value == Histogram::kEveryRow ? "every-row" : value == Histogram::kEpochEnds ? "epoch-ends" : "off";
-}
-
 /// What a dataset of the row is, by its path; null for parameters. @throws Error for a path the schema does not know
 const Column* column(std::string_view path);
 
