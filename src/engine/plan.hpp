@@ -40,6 +40,8 @@ class Plan {
  public:
   /// @throws Error when parameters are on different devices, or of a dtype that cannot be measured (says which)
   Plan(Network network, PlanOptions options);
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
 
   const Network& network() const noexcept { return network_; }
   const PlanOptions& options() const noexcept { return options_; }
@@ -53,8 +55,13 @@ class Plan {
   const Tables& tables() const noexcept { return tables_; }
   int64_t workspace_doubles() const noexcept { return workspace_doubles_; }
 
-  /// Sets the histogram's edges, (weight layers, bins + 1) row-major, from then on part of the tables.
+  /// Sets the histogram's edges, (weight layers, bins + 1) row-major, from then on part of the tables and of the
+  /// description.
+  /// @throws std::invalid_argument when they are of another number, not finite, or descend
   void set_histogram_edges(std::vector<double> edges);
+
+  /// How often the edges were set: tells a backend with a copy of its own that it is out of date.
+  int64_t edges_version() const noexcept { return edges_version_; }
 
   /// Compares every traced parameter with what was compiled: the whole host cost of a steady step.
   /// @param what  on kLost, receives which parameter changed from what to what
@@ -79,6 +86,7 @@ class Plan {
   at::Device device_ = at::kCPU;
   Tables tables_{};
   int64_t workspace_doubles_ = 0;
+  int64_t edges_version_ = 0;
 
   std::vector<Matrix> matrices_;
   std::vector<Tile> tiles_;

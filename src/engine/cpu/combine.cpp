@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// Partials to sums. Runs of a sum stand side by side in small arrays, many neighbouring sums at once, so that partials
+// are read in the order in which they lie.
+
+#include "engine/arithmetic.hpp"
+#include "engine/cpu/passes.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+namespace dynascope::engine::cpu {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;  // partials; below, threads cost more than they save
+
+double add(double a, double b) { return a + b; }
+
+// Partial k of every sum lies `stride` after partial k - 1; neighbouring sums lie side by side.
+void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
+  constexpr int64_t kWidth = 16;
+  for (int64_t first = 0; first < count; first += kWidth) {
+    const int64_t width = std::min(kWidth, count - first);
+    double runs[kCombineRuns][kWidth] = {};
+    for (int64_t block = 0; block < blocks; ++block) {
+      double* run = runs[block % kCombineRuns];
+      const double* from = partials + block * stride + first;
+      for (int64_t i = 0; i < width; ++i) {
+        run[i] += from[i];
+      }
+    }
+    for (int half = kCombineRuns / 2; half > 0; half /= 2) {
+      for (int run = 0; run < half; ++run) {
+        for (int64_t i = 0; i < kWidth; ++i) {
+          runs[run][i] += runs[run + half][i];
+        }
+      }
+    }
+    std::copy_n(runs[0], width, sums + first);
+  }
+}
+
+void combine_rows(const Tables& tables, const Matrix& matrix) {
+  if (matrix.row_partials == matrix.row_sums) {
+    return;
+  }
+  const double* partials = tables.workspace + matrix.row_partials;
+  double* sums = tables.workspace + matrix.row_sums;
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, matrix.column_blocks));
+  at::parallel_for(0, matrix.rows * matrix.taps, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      double runs[kCombineRuns] = {};
+      for (int64_t block = 0; block < matrix.column_blocks; ++block) {
+        runs[block % kCombineRuns] += partials[i * matrix.column_blocks + block];
+      }
+      sums[i] = fold(runs, kCombineRuns, add);
+    }
+  });
+}
+
+void combine_columns(const Tables& tables, const Matrix& matrix) {
+  if (matrix.column_partials == matrix.column_sums) {
+    return;
+  }
+  const int64_t lanes = matrix.columns * matrix.taps;
+  const int64_t grain = std::max<int64_t>(16, kGrain / std::max<int64_t>(1, matrix.row_blocks));
+  for (int64_t group = 0; group < matrix.groups; ++group) {
+    const double* partials = tables.workspace + matrix.column_partials + group * matrix.row_blocks * lanes;
+    double* sums = tables.workspace + matrix.column_sums + group * lanes;
+    at::parallel_for(0, lanes, grain, [&](int64_t begin, int64_t end) {
+      combine_side_by_side(partials + begin, matrix.row_blocks, lanes, end - begin, sums + begin);
+    });
+  }
+}
+
+Moments combine_moments(const Tables& tables, const Matrix& matrix) {
+  Moments runs[kCombineRuns];
+  std::fill_n(runs, kCombineRuns, no_moments());
+  const int64_t tiles = matrix.groups * matrix.row_blocks * matrix.column_blocks * matrix.tap_blocks;
+  for (int64_t k = 0; k < tiles; ++k) {
+    Moments& run = runs[k % kCombineRuns];
+    run = merge(run, tables.moments[matrix.first_tile + k]);
+  }
+  return fold(runs, kCombineRuns, merge);
+}
+
+void store_plain_sums(const Tables& tables, const LinkPlan& link, std::byte* row) {
+  const Matrix& matrix = tables.matrices[link.first_matrix];
+  for (int64_t i = 0; link.row_sum >= 0 && i < matrix.rows; ++i) {
+    store_float(row, link.row_sum, i, plain_sum(tables.workspace + matrix.row_sums, matrix.taps, i));
+  }
+  for (int64_t i = 0; link.column_sum >= 0 && i < matrix.columns * matrix.taps; ++i) {
+    store_float(row, link.column_sum, i, tables.workspace[matrix.column_sums + i]);
+  }
+}
+
+}  // namespace
+
+void combine(const Tables& tables, std::byte* row) {
+  for (int64_t i = 0; i < tables.link_count; ++i) {
+    const LinkPlan& link = tables.links[i];
+    Moments moments = no_moments();
+    for (int32_t k = link.first_matrix; k < link.first_matrix + link.matrices; ++k) {
+      const Matrix& matrix = tables.matrices[k];
+      combine_rows(tables, matrix);
+      combine_columns(tables, matrix);
+      moments = merge(moments, combine_moments(tables, matrix));
+    }
+    store_link(tables.offsets, row, i, moments);
+    store_plain_sums(tables, link, row);
+  }
+}
+
+}  // namespace dynascope::engine::cpu

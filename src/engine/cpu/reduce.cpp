@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// One tile after another, each read once. A row of a tile is converted into a line of doubles, contiguous or not; every
+// loop over lanes then is a loop over plain arrays that the compiler turns into vectors of whatever width there is: the
+// order of additions within a lane is by rows, so the width changes no bit. Choosing wider vectors by hand per
+// instruction set gave no more than multiversioning these loops does.
+
+#include "engine/arithmetic.hpp"
+#include "engine/cpu/passes.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+// Sanitizers start before the loader can choose a clone.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define DYNASCOPE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define DYNASCOPE_CLONES
+#endif
+
+namespace dynascope::engine::cpu {
+namespace {
+
+// What a tile gathers, lane by lane, and the line that is being added.
+struct alignas(64) Lanes {
+  double line[kTileLanes];
+  double column[kTileLanes];
+  double sum[kTileLanes];
+  double squares[kTileLanes];
+  double abs_sum[kTileLanes];
+  double min[kTileLanes];
+  double max[kTileLanes];
+  double nonfinite[kTileLanes];  // counts at most kTileRows, exact
+  double runs[kRuns * kTileLanes];
+};
+
+DYNASCOPE_CLONES void convert(const float* __restrict from, double* __restrict line, int lanes) {
+  for (int lane = 0; lane < lanes; ++lane) {
+    line[lane] = static_cast<double>(from[lane]);
+  }
+}
+
+DYNASCOPE_CLONES void convert(const BFloat16* __restrict from, double* __restrict line, int lanes) {
+  for (int lane = 0; lane < lanes; ++lane) {
+    line[lane] = to_double(from[lane]);
+  }
+}
+
+DYNASCOPE_CLONES void convert(const Float16* __restrict from, double* __restrict line, int lanes) {
+  for (int lane = 0; lane < lanes; ++lane) {
+    line[lane] = to_double(from[lane]);
+  }
+}
+
+DYNASCOPE_CLONES void add_line(Lanes& all, double shift, int lanes) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (int lane = 0; lane < lanes; ++lane) {
+    const double value = all.line[lane];
+    const double difference = value - shift;
+    const bool finite = value - value == 0.0;
+    const double low = finite ? value : kInfinity;
+    const double high = finite ? value : -kInfinity;
+    all.column[lane] += value;
+    all.sum[lane] += difference;
+    all.squares[lane] += difference * difference;
+    all.abs_sum[lane] += std::fabs(value);
+    all.min[lane] = low < all.min[lane] ? low : all.min[lane];
+    all.max[lane] = high > all.max[lane] ? high : all.max[lane];
+    all.nonfinite[lane] += finite ? 0.0 : 1.0;
+  }
+}
+
+// runs[run * taps + tap] of the line: columns in order, each to run column % kRuns.
+DYNASCOPE_CLONES void add_runs(Lanes& all, int lanes, int taps) {
+  const int width = kRuns * taps;
+  for (int i = 0; i < width; ++i) {
+    all.runs[i] = 0.0;
+  }
+  for (int first = 0; first < lanes; first += width) {
+    const int count = lanes - first < width ? lanes - first : width;
+    for (int i = 0; i < count; ++i) {
+      all.runs[i] += all.line[first + i];
+    }
+  }
+  for (int half = width / 2; half >= taps; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      all.runs[i] += all.runs[i + half];
+    }
+  }
+}
+
+const double* read_line(const Matrix& matrix, const Tile& tile, const int64_t* offsets, bool contiguous, int64_t row,
+                        double* line) {
+  const int lanes = tile.columns * tile.taps;
+  const int64_t base = row * matrix.row_stride;
+  if (!contiguous) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      line[lane] = load(matrix.data, matrix.dtype, base + offsets[lane]);
+    }
+    return line;
+  }
+  const int64_t first = base + offsets[0];
+  switch (matrix.dtype) {
+    case Dtype::kFloat64:
+      std::copy_n(static_cast<const double*>(matrix.data) + first, lanes, line);
+      break;
+    case Dtype::kBFloat16:
+      convert(static_cast<const BFloat16*>(matrix.data) + first, line, lanes);
+      break;
+    case Dtype::kFloat16:
+      convert(static_cast<const Float16*>(matrix.data) + first, line, lanes);
+      break;
+    default:
+      convert(static_cast<const float*>(matrix.data) + first, line, lanes);
+  }
+  return line;
+}
+
+// Elements from row 0 to each lane; true when the lanes follow each other in memory.
+bool lane_offsets(const Matrix& matrix, const Tile& tile, int64_t* offsets) {
+  bool contiguous = true;
+  int lane = 0;
+  for (int64_t column = 0; column < tile.columns; ++column) {
+    for (int64_t tap = 0; tap < tile.taps; ++tap, ++lane) {
+      offsets[lane] = lane_offset(matrix, tile.first_column + column, tile.first_tap + tap);
+      contiguous = contiguous && offsets[lane] == offsets[0] + lane;
+    }
+  }
+  return contiguous;
+}
+
+// Counts of one weight layer, gathered by one thread.
+class Counts {
+ public:
+  Counts(const Tables& tables, std::byte* row, std::mutex& mutex)
+      : tables_(tables), row_(row), mutex_(mutex), slots_(static_cast<size_t>(tables.histogram_bins) + 2) {}
+  ~Counts() { flush(); }
+  Counts(const Counts&) = delete;
+  Counts& operator=(const Counts&) = delete;
+
+  void add(int64_t link, const double* line, int lanes) {
+    if (link != link_) {
+      flush();
+      link_ = link;
+      axis_ = histogram_axis(tables_, link);
+    }
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int64_t slot = bin_of(axis_, line[lane]);
+      if (slot >= 0) {
+        ++slots_[static_cast<size_t>(slot)];
+      }
+    }
+  }
+
+ private:
+  void flush() {
+    if (link_ < 0) {
+      return;
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto* counts =
+        reinterpret_cast<int64_t*>(row_ + tables_.offsets.histogram) + link_ * static_cast<int64_t>(slots_.size());
+    for (size_t slot = 0; slot < slots_.size(); ++slot) {
+      counts[slot] += std::exchange(slots_[slot], 0);
+    }
+  }
+
+  const Tables& tables_;
+  std::byte* row_;
+  std::mutex& mutex_;
+  std::vector<int64_t> slots_;
+  HistogramAxis axis_{};
+  int64_t link_ = -1;
+};
+
+Moments moments_of_lanes(const Lanes& all, int rows, int lanes, double shift) {
+  LaneSums sums[kTileLanes];
+  int width = 1;
+  while (width < lanes) {
+    width *= 2;
+  }
+  for (int lane = 0; lane < width; ++lane) {
+    sums[lane] = lane < lanes ? LaneSums{rows,
+                                         static_cast<int64_t>(all.nonfinite[lane]),
+                                         all.sum[lane],
+                                         all.squares[lane],
+                                         all.abs_sum[lane],
+                                         all.min[lane],
+                                         all.max[lane]}
+                              : no_sums();
+  }
+  return moments_of(fold(sums, width, join), shift);
+}
+
+void reduce_tile(const Tables& tables, int64_t index, Lanes& all, Counts* counts) {
+  const Tile& tile = tables.tiles[index];
+  const Matrix& matrix = tables.matrices[tile.matrix];
+  const TilePosition position = position_of(matrix, index);
+  const int lanes = tile.columns * tile.taps;
+  int64_t offsets[kTileLanes];
+  const bool contiguous = lane_offsets(matrix, tile, offsets);
+  const double shift = shift_of(load(matrix.data, matrix.dtype, tile.first_row * matrix.row_stride + offsets[0]));
+  for (double* zeros : {all.column, all.sum, all.squares, all.abs_sum, all.nonfinite}) {
+    std::fill_n(zeros, lanes, 0.0);
+  }
+  std::fill_n(all.min, lanes, std::numeric_limits<double>::infinity());
+  std::fill_n(all.max, lanes, -std::numeric_limits<double>::infinity());
+
+  for (int64_t row = tile.first_row; row < tile.first_row + tile.rows; ++row) {
+    read_line(matrix, tile, offsets, contiguous, row, all.line);
+    add_line(all, shift, lanes);
+    add_runs(all, lanes, tile.taps);
+    for (int tap = 0; tap < tile.taps; ++tap) {
+      tables.workspace[row_partial(matrix, row, tile.first_tap + tap, position)] = all.runs[tap];
+    }
+    if (counts != nullptr) {
+      counts->add(matrix.weight_layer, all.line, lanes);
+    }
+  }
+  for (int column = 0; column < tile.columns; ++column) {
+    std::copy_n(all.column + column * tile.taps, tile.taps,
+                tables.workspace + column_partial(matrix, tile.first_column + column, tile.first_tap, position));
+  }
+  tables.moments[index] = moments_of_lanes(all, tile.rows, lanes, shift);
+}
+
+}  // namespace
+
+void reduce(const Tables& tables, std::byte* row, bool histogram) {
+  std::mutex mutex;
+  constexpr int64_t kTilesPerThread = 4;  // 64K elements: below, threads cost more than they save
+  at::parallel_for(0, tables.tile_count, kTilesPerThread, [&](int64_t begin, int64_t end) {
+    Lanes all;
+    Counts counts(tables, row, mutex);
+    for (int64_t tile = begin; tile < end; ++tile) {
+      reduce_tile(tables, tile, all, histogram ? &counts : nullptr);
+    }
+  });
+}
+
+void copy_parameters(const Tables& tables, std::byte* row) {
+  for (int64_t i = 0; i < tables.copy_count; ++i) {
+    const Copy& copy = tables.copies[i];
+    at::parallel_for(0, copy.count, 1 << 15, [&](int64_t begin, int64_t end) {
+      for (int64_t index = begin; index < end; ++index) {
+        store_copy(copy, row, index);
+      }
+    });
+  }
+}
+
+}  // namespace dynascope::engine::cpu

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "plan_compiler.hpp"
+
+#include <dynascope/error.hpp>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace dynascope::engine {
+namespace {
+
+int64_t product(const std::vector<int64_t>& sizes, size_t first = 0) {
+  int64_t result = 1;
+  for (size_t i = first; i < sizes.size(); ++i) {
+    result *= sizes[i];
+  }
+  return result;
+}
+
+// Multiplicities of stored units, row-major: the product of the class sizes.
+std::vector<int64_t> multiplicities(int64_t channels, const std::vector<network::Classes>& axes) {
+  std::vector<int64_t> positions = {1};
+  for (const network::Classes& axis : axes) {
+    std::vector<int64_t> finer;
+    for (const int64_t outer : positions) {
+      for (const int64_t size : axis.size) {
+        finer.push_back(outer * size);
+      }
+    }
+    positions = std::move(finer);
+  }
+  std::vector<int64_t> result;
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    result.insert(result.end(), positions.begin(), positions.end());
+  }
+  return result;
+}
+
+// Terms are followed without looking: whatever they can reach must be there.
+void check_range(const Contact& contact, const NodeLayer& node, int64_t count, int64_t sums) {
+  const LinkEnd& end = *contact.end;
+  std::vector<int64_t> firsts = end.order;
+  if (firsts.empty() && count > 0) {
+    firsts = {end.first, end.first + (count - 1) * end.stride};
+  }
+  for (const int64_t first : firsts) {
+    const int64_t last = first + (end.blocks - 1) * end.block_stride;
+    const bool absent = first == -1 && !end.order.empty();
+    const int64_t lowest = std::min(first, last);
+    const int64_t highest = std::max(first, last);
+    if (end.blocks > 0 && !absent && (lowest < 0 || highest >= sums)) {
+      throw Error("links of node layer " + node.name + " must end in the " + std::to_string(sums) +
+                  (contact.outgoing ? " inputs" : " outputs") + " of their weight, got number " +
+                  std::to_string(lowest < 0 ? lowest : highest));
+    }
+  }
+}
+
+}  // namespace
+
+void PlanCompiler::run() {
+  RunDescription& description = plan_.description_;
+  description.metrics = plan_.options_.metrics;
+  description.components = plan_.options_.components;
+  description.histogram = plan_.options_.histogram;
+  description.histogram_bins = plan_.options_.histogram_bins;
+  description.skipped = plan_.network_.skipped;
+  add_weight_layers();
+  add_parameters();
+  add_node_layers();
+  add_connections();
+  place();
+}
+
+void PlanCompiler::add_node_layers() {
+  std::vector<Geometry> geometries = geometry_of(plan_.network_, plan_.options_.metrics);
+  const bool by_unit = plan_.options_.metrics.granularity() == Granularity::kUnit;
+  const bool one = plan_.options_.metrics.boundary() == Boundary::kOne;
+  for (size_t i = 0; i < geometries.size(); ++i) {
+    const NodeLayer& node = plan_.network_.node_layers[i];
+    const Geometry& geometry = geometries[i];
+    if (node.shape.empty()) {
+      throw Error("node layer " + node.name + " must have a channel axis, got no axes");
+    }
+    NodeLayerInfo info;
+    info.name = node.name;
+    info.role = node.role;
+    info.shape = by_unit ? node.shape : std::vector<int64_t>{node.shape.front()};
+    info.stored_shape = {node.shape.front()};
+    info.classes.emplace_back();
+    NodePlan plan{};
+    plan.channels = node.shape.front();
+    plan.axes = static_cast<int32_t>(geometry.axes.size());
+    std::fill(std::begin(plan.classes), std::end(plan.classes), 1);
+    for (size_t d = 0; d < geometry.axes.size(); ++d) {
+      plan.classes[d] = static_cast<int64_t>(geometry.axes[d].first.size());
+      info.stored_shape.push_back(plan.classes[d]);
+      const bool compressed = plan.classes[d] != node.shape[d + 1];
+      info.classes.push_back(compressed ? geometry.axes[d].of : std::vector<int32_t>());
+    }
+    info.multiplicity = multiplicities(plan.channels, geometry.axes);
+    plan.units = info.stored_units();
+    plan.in_constant = node.input && one ? 1.0 : 0.0;
+    plan.out_constant = node.output && one ? 1.0 : 0.0;
+    plan.multiplicity = static_cast<int64_t>(plan_.indices_.size());
+    plan_.indices_.insert(plan_.indices_.end(), info.multiplicity.begin(), info.multiplicity.end());
+    plan.first_term = static_cast<int32_t>(plan_.terms_.size());
+    for (const Contact& contact : geometry.contacts) {
+      add_terms(contact, node);
+    }
+    plan.terms = static_cast<int32_t>(plan_.terms_.size()) - plan.first_term;
+    plan_.nodes_.push_back(plan);
+    plan_.description_.node_layers.push_back(std::move(info));
+  }
+}
+
+void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node) {
+  const WeightLayer& layer = plan_.network_.weight_layers[static_cast<size_t>(contact.weight_layer)];
+  const LinkPlan& link = plan_.links_[static_cast<size_t>(contact.weight_layer)];
+  const Matrix& weight = plan_.matrices_[static_cast<size_t>(link.first_matrix)];
+  // The side of the weight that this end counts: its rows, or columns within groups.
+  const bool rows = contact.outgoing == layer.transposed;
+
+  Term term{};
+  term.sums = rows ? weight.row_sums : weight.column_sums;
+  term.outgoing = contact.outgoing ? 1 : 0;
+  term.axes = static_cast<int32_t>(layer.axes.size());
+  std::copy(std::begin(weight.kernel), std::end(weight.kernel), std::begin(term.kernel));
+  add_ends(term, contact, node, contact.taps, rows ? weight.rows : weight.groups * weight.columns);
+
+  if (!contact.outgoing && link.matrices == 2) {
+    const Matrix& bias = plan_.matrices_[static_cast<size_t>(link.first_matrix) + 1];
+    term.sums = bias.row_sums;
+    term.axes = 0;
+    std::fill(std::begin(term.kernel), std::end(term.kernel), 1);
+    add_ends(term, contact, node, contact.bias, bias.rows);
+  }
+}
+
+// One term for a contact; for a channel that stands for many units of a flattened tensor, one for each way in which
+// these follow each other.
+void PlanCompiler::add_ends(const Term& term, const Contact& contact, const NodeLayer& node, const AxisTables& tables,
+                            int64_t sums) {
+  const LinkEnd& end = *contact.end;
+  const int64_t positions = product(node.shape, 1);
+  const int64_t count = end.per_unit ? node.shape.front() * positions : node.shape.front();
+  if (!end.order.empty() && static_cast<int64_t>(end.order.size()) != count) {
+    throw Error("the order of links at node layer " + node.name + " must have " + std::to_string(count) +
+                " entries, got " + std::to_string(end.order.size()));
+  }
+  check_range(contact, node, count, sums);
+
+  Term affine = term;
+  affine.first = end.first;
+  affine.stride = end.stride;
+  affine.blocks = end.blocks;
+  affine.block_stride = end.block_stride;
+  affine.order = -1;
+  const bool by_channel = plan_.options_.metrics.granularity() == Granularity::kChannel;
+  if (!end.per_unit || !by_channel) {
+    affine.per_unit = end.per_unit ? 1 : 0;
+    if (!end.order.empty()) {
+      affine.order = static_cast<int64_t>(plan_.indices_.size());
+      plan_.indices_.insert(plan_.indices_.end(), end.order.begin(), end.order.end());
+    }
+    add_term(affine, tables);
+    return;
+  }
+  if (end.order.empty()) {
+    affine.stride = positions * end.stride;
+    affine.blocks = positions;
+    affine.block_stride = end.stride;
+    for (int64_t block = 0; block < end.blocks; ++block) {
+      affine.first = end.first + block * end.block_stride;
+      add_term(affine, tables);
+    }
+    return;
+  }
+  for (int64_t position = 0; position < positions; ++position) {
+    affine.order = static_cast<int64_t>(plan_.indices_.size());
+    for (int64_t channel = 0; channel < node.shape.front(); ++channel) {
+      plan_.indices_.push_back(end.order[static_cast<size_t>(channel * positions + position)]);
+    }
+    add_term(affine, tables);
+  }
+}
+
+void PlanCompiler::add_term(Term term, const AxisTables& tables) {
+  for (size_t d = 0; d < 3; ++d) {
+    term.coefficients[d] = -1;
+    if (!tables[d].empty()) {
+      term.coefficients[d] = static_cast<int64_t>(plan_.coefficients_.size());
+      term.axes = std::max(term.axes, static_cast<int32_t>(d) + 1);
+      plan_.coefficients_.insert(plan_.coefficients_.end(), tables[d].begin(), tables[d].end());
+    }
+  }
+  plan_.terms_.push_back(term);
+}
+
+void PlanCompiler::add_connections() {
+  std::set<std::tuple<int32_t, int32_t, int32_t>> known;
+  for (size_t i = 0; i < plan_.network_.weight_layers.size(); ++i) {
+    const WeightLayer& layer = plan_.network_.weight_layers[i];
+    const auto link = static_cast<int32_t>(i);
+    for (const LinkEnd& source : layer.sources) {
+      for (const LinkEnd& target : layer.targets) {
+        if (source.node_layer >= 0 && target.node_layer >= 0 &&
+            known.emplace(source.node_layer, target.node_layer, link).second) {
+          plan_.description_.connections.push_back({source.node_layer, target.node_layer, link});
+        }
+      }
+    }
+  }
+}
+
+void PlanCompiler::place() {
+  plan_.layout_ = RowLayout(plan_.description_);
+  const RowLayout& layout = plan_.layout_;
+  const auto offset = [&](const std::string& path) {
+    const Span* span = layout.find(path);
+    return span == nullptr ? int64_t{-1} : span->offset;
+  };
+  plan_.tables_.offsets = {layout.at("/nodes/fluctuation").offset,
+                           layout.at("/nodes/strength_mean").offset,
+                           layout.at("/nodes/strength_min").offset,
+                           layout.at("/nodes/strength_max").offset,
+                           layout.at("/nodes/nonfinite").offset,
+                           layout.at("/links/mean").offset,
+                           layout.at("/links/std").offset,
+                           layout.at("/links/min").offset,
+                           layout.at("/links/max").offset,
+                           layout.at("/links/abs_mean").offset,
+                           layout.at("/links/norm").offset,
+                           layout.at("/links/nonfinite").offset,
+                           offset("/links/histogram")};
+  const auto& nodes = plan_.description_.node_layers;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const std::string path = node_layer_path(i, nodes.size(), nodes[i].name);
+    plan_.nodes_[i].strength = layout.at(path + "/strength").offset;
+    plan_.nodes_[i].in_strength = offset(path + "/in_strength");
+    plan_.nodes_[i].out_strength = offset(path + "/out_strength");
+  }
+  const auto& links = plan_.description_.weight_layers;
+  for (size_t i = 0; i < links.size(); ++i) {
+    const std::string path = weight_layer_path(i, links.size(), links[i].name);
+    plan_.links_[i].row_sum = offset(path + "/row_sum");
+    plan_.links_[i].column_sum = offset(path + "/column_sum");
+  }
+  for (size_t i = 0; i < plan_.copies_.size(); ++i) {
+    plan_.copies_[i].target = layout.at("/parameters/" + escape_name(plan_.description_.parameters[i].name)).offset;
+  }
+}
+
+}  // namespace dynascope::engine
