@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <setjmp.h>
 #include <stdexcept>
 #include <string>
 #include <ucontext.h>
@@ -11,7 +12,6 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
-#define DYNASCOPE_FIBERS_ANNOTATED 1
 #endif
 
 namespace dynascope::host_device {
@@ -21,39 +21,46 @@ Index3 blockIdx;
 
 namespace {
 
-constexpr size_t kStackBytes = 256 * 1024;
+constexpr size_t kStackBytes = 32 * 1024;
 constexpr unsigned kWarp = 32;
 
 enum class State { kReady, kAtBarrier, kAtExchange, kEnded };
 
-// Tells the sanitizers which stack is in use.
-class Switch {
- public:
-  Switch(bool annotated, const void* bottom, size_t size) {
-    static_cast<void>(annotated), static_cast<void>(bottom), static_cast<void>(size);
-#if defined(DYNASCOPE_FIBERS_ANNOTATED)
-    __sanitizer_start_switch_fiber(&fake_stack_, bottom, size);
-#endif
-  }
-  // Back on the stack that the switch left.
-  void returned() {
-#if defined(DYNASCOPE_FIBERS_ANNOTATED)
-    __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
-#endif
-  }
-
- private:
-  void* fake_stack_ = nullptr;
-};
-
+// A thread of the host or of a block, with the stack that it runs on.
 struct Fiber {
+  std::unique_ptr<std::byte[]> stack;  // null: the host's own
+  const void* bottom = nullptr;
+  size_t size = 0;
   ucontext_t context{};
-  std::unique_ptr<std::byte[]> stack;
+  jmp_buf position{};
+  bool started = false;
   State state = State::kEnded;
   unsigned mask = 0;               // of the exchange it waits in
   unsigned exchanges = 0;          // calls so far in this block
   std::array<uint64_t, 2> bits{};  // of the last two exchanges: one lane may be one call ahead of another
 };
+
+// Returns when another fiber switches back to `from`. Contexts save the signal mask, two calls of the system per
+// switch; jumps save none, but the address sanitizer does not let them leave a stack.
+#if defined(__SANITIZE_ADDRESS__)
+void switch_fiber(Fiber& from, Fiber& to) {
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, to.bottom, to.size);
+  swapcontext(&from.context, &to.context);
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+}
+void enter_fiber(Fiber& from) { __sanitizer_finish_switch_fiber(nullptr, &from.bottom, &from.size); }
+#else
+void switch_fiber(Fiber& from, Fiber& to) {
+  if (_setjmp(from.position) == 0) {
+    if (to.started) {
+      _longjmp(to.position, 1);
+    }
+    setcontext(&to.context);
+  }
+}
+void enter_fiber(Fiber& /*from*/) {}
+#endif
 
 // All fibers that a block of any grid so far needed; they live on and run thread after thread.
 class Scheduler {
@@ -62,6 +69,8 @@ class Scheduler {
     static Scheduler scheduler;
     return scheduler;
   }
+
+  Scheduler() { host_.started = true; }
 
   void seed(uint64_t seed) { random_ = seed * 2 + 1; }
 
@@ -94,11 +103,9 @@ class Scheduler {
   void wait_for_block() {
     current().state = State::kAtBarrier;
     ++at_barrier_;
-    if (at_barrier_ == running_) {
+    if (at_barrier_ == fibers_.size()) {
       for (unsigned i = 0; i < fibers_.size(); ++i) {
-        if (fibers_[i]->state == State::kAtBarrier) {
-          make_ready(i);
-        }
+        make_ready(i);
       }
       at_barrier_ = 0;
     }
@@ -162,6 +169,8 @@ class Scheduler {
     while (fibers_.size() < threads) {
       auto fiber = std::make_unique<Fiber>();
       fiber->stack = std::make_unique<std::byte[]>(kStackBytes);
+      fiber->bottom = fiber->stack.get();
+      fiber->size = kStackBytes;
       getcontext(&fiber->context);
       fiber->context.uc_stack.ss_sp = fiber->stack.get();
       fiber->context.uc_stack.ss_size = kStackBytes;
@@ -174,24 +183,16 @@ class Scheduler {
   void resume(unsigned thread) {
     current_ = thread;
     threadIdx.x = thread;
-    Switch to_fiber(true, current().stack.get(), kStackBytes);
-    swapcontext(&main_, &current().context);
-    to_fiber.returned();
+    switch_fiber(host_, current());
   }
 
-  void yield() {
-    Fiber& self = current();
-    Switch to_main(true, main_bottom_, main_size_);
-    swapcontext(&self.context, &main_);
-    to_main.returned();
-  }
+  void yield() { switch_fiber(current(), host_); }
 
   // A fiber's whole life: thread after thread.
   static void enter() {
     Scheduler& scheduler = instance();
-#if defined(DYNASCOPE_FIBERS_ANNOTATED)
-    __sanitizer_finish_switch_fiber(nullptr, &scheduler.main_bottom_, &scheduler.main_size_);
-#endif
+    enter_fiber(scheduler.host_);
+    scheduler.current().started = true;
     for (;;) {
       (*scheduler.kernel_)();
       scheduler.current().state = State::kEnded;
@@ -203,9 +204,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<unsigned> ready_;
   const std::function<void()>* kernel_ = nullptr;
-  ucontext_t main_{};
-  const void* main_bottom_ = nullptr;
-  size_t main_size_ = 0;
+  Fiber host_;
   unsigned current_ = 0;
   unsigned running_ = 0;
   unsigned at_barrier_ = 0;

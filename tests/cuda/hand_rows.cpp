@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "../../cuda/image.hpp"
+#include "engine/cpu/passes.hpp"
+#include "hand_tables.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace dynascope::test {
+namespace {
+
+// What no pass wrote keeps this; a workspace of it shows sums that are read before they are written.
+constexpr std::byte kUntouched{0xA5};
+
+std::vector<std::byte> untouched_row(const HandTables& tables) {
+  return std::vector<std::byte>(static_cast<size_t>(tables.row_bytes()), kUntouched);
+}
+
+std::vector<double> untouched_workspace(const HandTables& tables) {
+  return std::vector<double>(static_cast<size_t>(tables.workspace_doubles()),
+                             std::numeric_limits<double>::signaling_NaN());
+}
+
+}  // namespace
+
+std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
+  std::vector<std::byte> row = untouched_row(tables);
+  std::vector<double> workspace = untouched_workspace(tables);
+  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().tile_count));
+  engine::Tables passes = tables.tables();
+  passes.workspace = workspace.data();
+  passes.moments = moments.data();
+  if (passes.offsets.histogram >= 0) {
+    std::fill_n(reinterpret_cast<int64_t*>(row.data() + passes.offsets.histogram),
+                passes.link_count * (passes.histogram_bins + 2), histogram ? 0 : -1);
+  }
+  engine::cpu::reduce(passes, row.data(), histogram);
+  engine::cpu::combine(passes, row.data());
+  engine::cpu::nodes(passes, row.data());
+  engine::cpu::copy_parameters(passes, row.data());
+  return row;
+}
+
+std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram) {
+  std::vector<std::byte> row = untouched_row(tables);
+  std::vector<double> workspace = untouched_workspace(tables);
+  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().tile_count));
+  const host_device::Image image(tables.tables());
+  std::vector<std::byte> device = image.bytes();
+  std::copy_n(reinterpret_cast<const std::byte*>(tables.tables().histogram_edges),
+              image.edge_count() * static_cast<int64_t>(sizeof(double)), device.data() + image.edges_offset());
+  const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
+  host_device::launch_snapshot(program, row.data(), histogram, nullptr);
+  return row;
+}
+
+std::string first_difference(const std::vector<std::byte>& expected, const std::vector<std::byte>& actual) {
+  if (expected.size() != actual.size()) {
+    return "rows of " + std::to_string(expected.size()) + " and " + std::to_string(actual.size()) + " bytes";
+  }
+  const auto found = std::mismatch(expected.begin(), expected.end(), actual.begin());
+  if (found.first == expected.end()) {
+    return "";
+  }
+  const auto word = (found.first - expected.begin()) / 8;
+  double values[2];
+  float narrow[2];
+  std::memcpy(&values[0], expected.data() + word * 8, sizeof(double));
+  std::memcpy(&values[1], actual.data() + word * 8, sizeof(double));
+  std::memcpy(&narrow[0], expected.data() + word * 8, sizeof(float));
+  std::memcpy(&narrow[1], actual.data() + word * 8, sizeof(float));
+  return "byte " + std::to_string(found.first - expected.begin()) + ": expected " + std::to_string(values[0]) +
+         ", got " + std::to_string(values[1]) + " (as float32 " + std::to_string(narrow[0]) + ", " +
+         std::to_string(narrow[1]) + ")";
+}
+
+}  // namespace dynascope::test

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The kernels' own sources, run thread by thread on the host, against the cpu's passes: whole rows, byte by byte. No
+// LibTorch and no GPU; built a second time with the address and undefined-behaviour sanitizers.
+
+#include "hand_tables.hpp"
+#include "support/host_device/scheduler.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace dynascope::test {
+namespace {
+
+using engine::Dtype;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// Rows of the kernels, under `orders` orders of threads, must be the cpu's.
+void expect_cpu_row(const HandTables& tables, bool histogram, uint64_t seed = 0, uint64_t orders = 1) {
+  const std::vector<std::byte> expected = cpu_row(tables, histogram);
+  for (uint64_t order = seed; order < seed + orders; ++order) {
+    SCOPED_TRACE("order of threads: seed " + std::to_string(order));
+    host_device::set_thread_order(order);
+    ASSERT_EQ(first_difference(expected, host_device_row(tables, histogram)), "");
+  }
+}
+
+// Every way of filling, cutting and leaving empty a tile; sums of one, few and many blocks; taps that are a tile each.
+const Shape kShapes[] = {
+    {1, 1},
+    {1, 700},
+    {140, 1},
+    {7, 3},
+    {65, 257},
+    {64, 256},
+    {10, 8, {1, 3, 3}},
+    {66, 30, {1, 3, 3}},
+    {3, 12, {1, 7, 7}},
+    {2, 2, {3, 10, 10}},
+    {24, 1, {1, 3, 3}, 24},
+    {12, 5, {1, 1, 9}, 3},
+    {132, 3, {1, 1, 5}, 2},
+    {0, 5},
+    {5, 0},
+};
+
+class Kernels : public ::testing::TestWithParam<std::tuple<Dtype, Layout>> {};
+
+std::string parameter_name(const ::testing::TestParamInfo<Kernels::ParamType>& info) {
+  const char* dtypes[] = {"float32", "float64", "bfloat16", "float16"};
+  const char* layouts[] = {"Contiguous", "Transposed", "Padded", "Misaligned"};
+  return std::string(dtypes[static_cast<int>(std::get<0>(info.param))]) +
+         layouts[static_cast<int>(std::get<1>(info.param))];
+}
+
+INSTANTIATE_TEST_SUITE_P(DtypesAndLayouts, Kernels,
+                         ::testing::Combine(::testing::Values(Dtype::kFloat32, Dtype::kFloat64, Dtype::kBFloat16,
+                                                              Dtype::kFloat16),
+                                            ::testing::Values(Layout::kContiguous, Layout::kTransposed, Layout::kPadded,
+                                                              Layout::kMisaligned)),
+                         parameter_name);
+
+TEST_P(Kernels, EveryShapeHasTheBitsOfTheCpu) {
+  const auto [dtype, layout] = GetParam();
+  for (size_t i = 0; i < std::size(kShapes); ++i) {
+    SCOPED_TRACE("shape " + std::to_string(i));
+    HandTables tables(i);
+    tables.add_link(kShapes[i], dtype, layout, true, kShapes[i].groups == 1);
+    tables.add_node(1, {}, 2);
+    tables.add_node(17, {}, 3);
+    tables.finish(9);
+    expect_cpu_row(tables, true, i);
+  }
+}
+
+TEST_P(Kernels, NonFiniteValuesTouchTheSameSums) {
+  const auto [dtype, layout] = GetParam();
+  for (const double value : {kNaN, kInfinity, -kInfinity}) {
+    SCOPED_TRACE("value " + std::to_string(value));
+    HandTables tables(3);
+    const int32_t first = tables.add_link({65, 30, {1, 3, 3}}, dtype, layout, true, true);
+    const int32_t second = tables.add_link({33, 300}, dtype, layout, false, true);
+    tables.set_value(first, 0, 0, 0, value);  // the shift of its tile
+    tables.set_value(first, 64, 29, 8, value);
+    tables.set_value(second, 20, 280, 0, -value);
+    tables.add_node(33, {3, 2}, 6);
+    tables.add_copy(first);
+    tables.finish(20);
+    expect_cpu_row(tables, true);
+  }
+}
+
+TEST_P(Kernels, RecordedParametersAreTheCpusCopies) {
+  const auto [dtype, layout] = GetParam();
+  HandTables tables(4);
+  tables.add_copy(tables.add_link({37, 41, {1, 3, 1}}, dtype, layout, false));
+  const int32_t zeros = tables.add_link({3, 3}, dtype, layout, false);
+  tables.set_value(zeros, 1, 1, 0, -0.0);
+  tables.set_value(zeros, 2, 1, 0, -kNaN);
+  tables.add_copy(zeros);
+  tables.finish(0);
+  expect_cpu_row(tables, false);
+}
+
+TEST(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
+  for (uint64_t seed = 100; seed < 115; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    HandTables tables(seed);
+    tables.add_link({40, 6, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
+    tables.add_link({300, 40}, Dtype::kFloat64, Layout::kContiguous, true);
+    tables.add_link({8, 4, {2, 3, 3}, 2}, Dtype::kBFloat16, Layout::kContiguous, false);
+    tables.add_node(1 + static_cast<int64_t>(seed % 7), {3, 2, 4}, 5);
+    tables.add_node(300, {}, 4);
+    tables.add_node(13, {5, 5}, 8);
+    tables.add_node(4, {9}, 1);
+    tables.add_node(0, {}, 0);
+    tables.finish(0);
+    expect_cpu_row(tables, false, seed);
+  }
+}
+
+TEST(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
+  HandTables tables(7);
+  tables.add_link({1500, 2, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
+  tables.add_node(1500, {2, 2}, 3);
+  tables.finish(0);
+  expect_cpu_row(tables, false);
+}
+
+TEST(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {
+  // 40 blocks along rows and along columns: more than the 32 runs.
+  HandTables tables(8);
+  tables.add_link({64 * 39 + 5, 3}, Dtype::kFloat32, Layout::kContiguous, false, true);
+  tables.add_link({3, 256 * 39 + 5}, Dtype::kFloat32, Layout::kContiguous, false, true);
+  tables.add_link({64 * 9, 256 * 5}, Dtype::kBFloat16, Layout::kContiguous, true, true);
+  tables.add_link({3, 3, {6, 7, 7}}, Dtype::kFloat32, Layout::kContiguous, true, true);
+  tables.finish(0);
+  expect_cpu_row(tables, false);
+}
+
+TEST(KernelsOnLinks, MoreWeightLayersThanWarpsOfABlock) {
+  HandTables tables(9);
+  for (int i = 0; i < 19; ++i) {
+    tables.add_link({1 + i, 20 - i}, Dtype::kFloat32, Layout::kContiguous, i % 2 == 0, true);
+  }
+  tables.finish(4);
+  expect_cpu_row(tables, true);
+}
+
+TEST(KernelsOnLinks, LargeTermsNeitherOverflowNorLoseTheirOrder) {
+  for (const double factor : {1e30, 1e-30, 3e38}) {
+    SCOPED_TRACE("factor " + std::to_string(factor));
+    HandTables tables(10);
+    const int32_t link = tables.add_link({130, 270}, Dtype::kFloat64, Layout::kContiguous, true, true);
+    tables.scale(link, factor);
+    tables.set_value(link, 3, 3, 0, 1.0);
+    tables.add_node(100, {}, 4);
+    tables.finish(6);
+    expect_cpu_row(tables, true);
+  }
+}
+
+TEST(KernelsOnHistograms, MoreBinsThanFitInSharedMemory) {
+  HandTables tables(11);
+  tables.add_link({66, 300}, Dtype::kFloat32, Layout::kContiguous, true);
+  tables.finish(2000);
+  expect_cpu_row(tables, true);
+}
+
+TEST(KernelsOnHistograms, NotAskedForIsMinusOne) {
+  HandTables tables(12);
+  tables.add_link({20, 30}, Dtype::kFloat32, Layout::kContiguous, true);
+  tables.finish(5);
+  expect_cpu_row(tables, false);
+}
+
+TEST(KernelsOnNothing, EmptyTablesWriteNothing) {
+  HandTables tables(13);
+  tables.finish(0);
+  expect_cpu_row(tables, false);
+}
+
+TEST(HostDevice, RepeatedRowsAreEqualUnderManyOrdersOfThreads) {
+  HandTables tables(14);
+  tables.add_link({70, 300}, Dtype::kFloat32, Layout::kContiguous, true, true);
+  tables.add_link({30, 20, {1, 3, 3}}, Dtype::kFloat16, Layout::kContiguous, true, true);
+  tables.add_node(20, {3, 3}, 6);
+  tables.add_copy(1);
+  tables.finish(16);
+  expect_cpu_row(tables, true, 0, 12);
+}
+
+}  // namespace
+}  // namespace dynascope::test

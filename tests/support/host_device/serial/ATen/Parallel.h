@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// Stands in for LibTorch's header where the engine's passes are compiled without LibTorch: one thread.
+
+#include <cstdint>
+
+namespace at {
+
+template <typename Function>
+void parallel_for(int64_t begin, int64_t end, int64_t /*grain*/, const Function& function) {
+  if (begin < end) {
+    function(begin, end);
+  }
+}
+
+}  // namespace at
