@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+// A network and a training run small enough to repeat often.
+
+#include <dynascope/dynascope.hpp>
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace dynascope {
+
+/// 4-5-3 with a ReLU; a module of the user's own, so that its graph is found by a trace only.
+struct NetImpl : torch::nn::Module {
+  NetImpl()
+      : fc1(register_module("fc1", torch::nn::Linear(4, 5))), fc2(register_module("fc2", torch::nn::Linear(5, 3))) {}
+  at::Tensor forward(const at::Tensor& x) { return fc2->forward(torch::relu(fc1->forward(x))); }
+  torch::nn::Linear fc1, fc2;
+};
+TORCH_MODULE(Net);
+
+/// The same weights at every call.
+inline Net make_net() {
+  torch::manual_seed(7);
+  return Net();
+}
+
+inline const at::Tensor& example() {
+  static const at::Tensor data = torch::linspace(-1, 1, 32).view({8, 4});
+  return data;
+}
+
+/// What happens to the network after a step.
+using Accident = std::function<void(Net& net, int64_t step)>;
+
+/// Trains with the loop that users write; 4 steps an epoch. Returns the loss of every step.
+inline std::vector<double> train(Net& net, TrainingCallback* monitor, int64_t epochs = 3,
+                                 const Accident& accident = {}) {
+  if (monitor != nullptr) {
+    monitor->on_train_begin();
+  }
+  std::vector<double> losses;
+  for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
+    if (monitor != nullptr) {
+      monitor->on_epoch_begin();
+    }
+    for (int64_t batch = 0; batch < 4; ++batch) {
+      const auto options = net->fc1->weight.options().requires_grad(false);
+      const at::Tensor data = example().to(options) * static_cast<double>(batch + 1);
+      const at::Tensor loss = net->forward(data).square().mean();
+      loss.backward();
+      {
+        const torch::NoGradGuard no_grad;
+        for (auto& parameter : net->parameters()) {
+          if (parameter.grad().defined()) {
+            parameter.sub_(parameter.grad(), 0.05);
+            parameter.mutable_grad() = at::Tensor();
+          }
+        }
+      }
+      losses.push_back(loss.item<double>());
+      if (accident) {
+        accident(net, static_cast<int64_t>(losses.size()));
+      }
+      if (monitor != nullptr) {
+        monitor->on_step_end();
+      }
+    }
+    if (monitor != nullptr) {
+      monitor->on_epoch_end({{"loss", losses.back()}});
+    }
+  }
+  if (monitor != nullptr) {
+    monitor->on_train_end();
+  }
+  return losses;
+}
+
+inline MonitorOptions into(const std::shared_ptr<Sink>& sink) {
+  return MonitorOptions("").sink(sink).scalars({"loss"});
+}
+
+}  // namespace dynascope
