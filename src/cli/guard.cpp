@@ -21,6 +21,7 @@ namespace {
 
 constexpr rlim_t kMemoryBytes = rlim_t{1000} << 20;
 constexpr rlim_t kProcessorSeconds = 4;
+constexpr unsigned kWallSeconds = 30;  // long, for slow disks and busy machines: what loops is stopped by the above
 
 void limit(__rlimit_resource resource, rlim_t value) {
   const rlimit both{value, value};
@@ -31,6 +32,7 @@ void limit_this_process() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_CPU, kProcessorSeconds);
+  alarm(kWallSeconds);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is larger than any limit
   limit(RLIMIT_AS, kMemoryBytes);
 #endif
@@ -131,8 +133,8 @@ int run_guarded(const Action& action, bool color, bool terminal) {
   if (signal == SIGPIPE || signal == SIGINT || signal == SIGTERM) {
     return 128 + signal;
   }
-  const std::string why =
-      signal == SIGXCPU || signal == SIGKILL ? "out of processor time or memory" : strsignal(signal);
+  const bool limited = signal == SIGXCPU || signal == SIGKILL || signal == SIGALRM;
+  const std::string why = limited ? "out of time or memory" : strsignal(signal);
   write_all(STDERR_FILENO, trouble("reading the file stopped (" + why + "): it is damaged, or no run file"));
   return kTrouble;
 }

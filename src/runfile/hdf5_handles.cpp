@@ -154,7 +154,13 @@ Id create_file(const std::string& path, hid_t driver, const void* info) {
 
 Id open_file(const std::string& path, bool swmr) {
   const unsigned flags = swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY;
-  return own(H5Fopen(path.c_str(), flags, H5P_DEFAULT), H5Fclose, "open", path);
+  const Id access = property_list(H5P_FILE_ACCESS);
+  if (swmr) {
+    // A wrong checksum may mean that a writer is at it: HDF5 looks again, waiting twice as long (from 1 ns) each time.
+    // Of its 100 attempts the last ones would take centuries on a damaged file; 28 end after a quarter of a second.
+    check(H5Pset_metadata_read_attempts(access.get(), 28), "set", "the number of read attempts");
+  }
+  return own(H5Fopen(path.c_str(), flags, access.get()), H5Fclose, "open", path);
 }
 
 void start_swmr_write(hid_t file) { check(H5Fstart_swmr_write(file), "let readers into", "the run file"); }
