@@ -154,7 +154,7 @@ class CudaBackend final : public Backend {
       measured_.hold(stream);
       stream_ = stream;
     }
-    if (!histogram || plan_.tables().offsets.histogram < 0) {
+    if (!histogram || image_.edge_count() == 0) {
       return;
     }
     const double* edges = plan_.tables().histogram_edges;

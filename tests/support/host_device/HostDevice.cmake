@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# dynascope_add_host_device(NAME [flags...]): an object library of the kernels' own sources, compiled by the host's
-# compiler against the stand-in for the CUDA headers in this folder, and of the engine's cpu passes, without LibTorch.
+# dynascope_add_host_device(NAME): an object library of the kernels' own sources, compiled by the host's compiler against
+# the stand-in for the CUDA headers in this folder.
 set(DYNASCOPE_HOST_DEVICE_DIR "${CMAKE_CURRENT_LIST_DIR}")
 
 function(dynascope_add_host_device name)
