@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line as its users meet it: the real program on real files, its numbers compared with h5py's."""
 
+import fcntl
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import re
 import resource
 import struct
 import subprocess
+import termios
 import time
 
 import h5py
@@ -19,7 +21,7 @@ CLI = os.environ["DYNASCOPE_CLI"]
 SAMPLE = os.environ["SAMPLE_RUN"]
 NODE_METRICS = ["fluctuation", "strength_mean", "strength_min", "strength_max", "nonfinite"]
 LINK_METRICS = ["mean", "std", "min", "max", "abs_mean", "norm", "links/nonfinite"]
-TRAILER = re.compile(r"\x1b\[[0-9;]*m")
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(*arguments, **environment):
@@ -31,8 +33,6 @@ def run(*arguments, **environment):
 def run_on_terminal(*arguments, columns=200, **environment):
     """What a person sees: standard output is a pseudo-terminal."""
     leader, follower = pty.openpty()
-    import fcntl
-    import termios
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     clean = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
     process = subprocess.Popen([CLI, *map(str, arguments)], stdout=follower, stderr=subprocess.PIPE,
@@ -123,12 +123,12 @@ def test_text_table_has_one_line_per_epoch_with_five_digits(runs):
 
 
 @pytest.mark.parametrize("epochs, expected", [("3:5", [3, 4, 5]), ("11:", [11, 12]), (":1", [0, 1]), ("7", [7]),
-                                              (":", list(range(13))), ("12:400", [12])])
+                                              ("12:400", [12])])
 def test_epoch_ranges_are_inclusive(runs, epochs, expected):
     assert table(run("show", runs["finished"], "--epochs", epochs).stdout)["epoch"] == [str(e) for e in expected]
 
 
-@pytest.mark.parametrize("epochs", ["5:3", "a:b", "1:2:3", "-1", "1.5", "3 ", "99999999999999999999"])
+@pytest.mark.parametrize("epochs", ["5:3", ":", "a:b", "1:2:3", "-1", "1.5", "3 ", "99999999999999999999"])
 def test_wrong_epoch_range_says_what_it_must_be(runs, epochs):
     result = run("show", runs["finished"], f"--epochs={epochs}")
     assert result.returncode == 2 and result.stdout == ""
@@ -228,7 +228,7 @@ def test_colour_follows_the_option_and_no_color(runs):
     assert "\x1b[1m" in run_on_terminal("show", path, NO_COLOR="")
     assert "\x1b[" not in run_on_terminal("show", path, NO_COLOR="1")
     assert "\x1b[" not in run_on_terminal("show", path, "--color=never")
-    assert TRAILER.sub("", run("info", path, "--color=always").stdout) == run("info", path).stdout
+    assert ESCAPE.sub("", run("info", path, "--color=always").stdout) == run("info", path).stdout
 
 
 def test_sparklines_only_on_a_terminal(runs):
@@ -268,8 +268,10 @@ def bad_files(folder, good):
     os.mkfifo(files["fifo"])
     files["newer"].write_bytes(data)
     with h5py.File(files["newer"], "r+") as file:
-        version = file.attrs["schema_version"]
-        file.attrs.modify("schema_version", numpy.array(b"2.0", dtype=version.dtype))
+        kind = h5py.h5a.open(file.id, b"schema_version").get_type()
+        del file.attrs["schema_version"]
+        attribute = h5py.h5a.create(file.id, b"schema_version", kind, h5py.h5s.create(h5py.h5s.SCALAR))
+        attribute.write(numpy.array(b"2.0", dtype="S16"), mtype=kind)
     return files
 
 
