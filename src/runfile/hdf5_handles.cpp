@@ -9,6 +9,10 @@
 namespace dynascope::h5 {
 namespace {
 
+// A SWMR reader may meet metadata that is half written, and tries again after 1, 2, 4 ... ns. HDF5's default of 100
+// attempts never comes back from broken metadata; these take a quarter of a second.
+constexpr unsigned kReadAttempts = 28;
+
 herr_t collect(unsigned, const H5E_error2_t* entry, void* into) {
   if (entry->desc != nullptr && *entry->desc != '\0') {
     static_cast<std::vector<std::string>*>(into)->emplace_back(entry->desc);
@@ -153,14 +157,12 @@ Id create_file(const std::string& path, hid_t driver, const void* info) {
 }
 
 Id open_file(const std::string& path, bool swmr) {
-  const unsigned flags = swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY;
-  const Id access = property_list(H5P_FILE_ACCESS);
-  if (swmr) {
-    // A wrong checksum may mean that a writer is at it: HDF5 looks again, waiting twice as long (from 1 ns) each time.
-    // Of its 100 attempts the last ones would take centuries on a damaged file; 28 end after a quarter of a second.
-    check(H5Pset_metadata_read_attempts(access.get(), 28), "set", "the number of read attempts");
+  if (!swmr) {
+    return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "open", path);
   }
-  return own(H5Fopen(path.c_str(), flags, access.get()), H5Fclose, "open", path);
+  const Id access = property_list(H5P_FILE_ACCESS);
+  check(H5Pset_metadata_read_attempts(access.get(), kReadAttempts), "set", "the number of read attempts");
+  return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.get()), H5Fclose, "open", path);
 }
 
 void start_swmr_write(hid_t file) { check(H5Fstart_swmr_write(file), "let readers into", "the run file"); }
