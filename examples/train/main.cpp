@@ -14,12 +14,13 @@
 
 #include <cstdint>
 #include <exception>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -120,13 +121,11 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const Options& options, 
 double accuracy(examples::Classifier& model, const examples::LabelledImages& data) {
   constexpr int64_t kBatch = 1000;
   const torch::NoGradGuard no_gradients;
-  model.eval();
   int64_t right = 0;
   for (int64_t first = 0; first < data.size(); first += kBatch) {
     const auto guess = model.forward(data.images.slice(0, first, first + kBatch)).argmax(1);
     right += guess.eq(data.labels.slice(0, first, first + kBatch)).sum().item<int64_t>();
   }
-  model.train();
   return static_cast<double>(right) / static_cast<double>(data.size());
 }
 
@@ -161,8 +160,19 @@ void train(const Options& options) {
 
   dynascope::Monitor monitor(model, monitor_options(options));
   monitor.trace([&] { return model->forward(data.train.images.slice(0, 0, 1)); });
+  const int64_t steps = (data.train.size() + options.batch_size - 1) / options.batch_size;
+  dynascope::ProgressBar progress(options.epochs, steps);
 
-  (void)loader;
+  dynascope::TrainingLoop loop(model, *optimizer, torch::nn::CrossEntropyLoss(), loader);
+  loop.register_callback(monitor).register_callback(progress);
+  loop.evaluate([&] { return dynascope::Scalars{{"accuracy", accuracy(*model, data.test)}}; });
+  loop.run(options.epochs);
+
+  const dynascope::MonitorStatus status = monitor.status();
+  std::cout << status.rows_written << " rows in " << options.out << '\n';
+  if (!status.first_error.empty()) {
+    throw std::runtime_error("the recording is not complete: " + status.first_error);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 //
 //   sample_run PATH finished   epochs 0 to 12, two rows each, closed
 //   sample_run PATH killed     the same, but the process ends inside epoch 12 without closing the file
+//   sample_run PATH growing    the same rows as killed, says "ready" and keeps the file open until its input ends
 //   sample_run PATH sick       a NaN weight from row 3 on, an event, a layer name with control characters
 //   sample_run PATH empty      no row
 #include <dynascope/hdf5_sink.hpp>
@@ -86,7 +87,7 @@ void fill(std::vector<std::byte>& block, const dynascope::RowLayout& layout, int
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    std::cerr << "usage: sample_run PATH finished|killed|sick|empty\n";
+    std::cerr << "usage: sample_run PATH finished|killed|growing|sick|empty\n";
     return 2;
   }
   const std::string kind = argv[2];
@@ -109,7 +110,7 @@ int main(int argc, char** argv) {
     line.values = block.data();
     sink.write({line});
   };
-  const int64_t last = kind == "empty" ? -1 : kind == "killed" ? 2 * kEpochs - 1 : 2 * kEpochs;
+  const int64_t last = kind == "empty" ? -1 : kind == "killed" || kind == "growing" ? 2 * kEpochs - 1 : 2 * kEpochs;
   for (int64_t row = 0; row <= last; ++row) {
     write(row, (row + 1) / 2, row % 2 == 0);
   }
@@ -124,6 +125,10 @@ int main(int argc, char** argv) {
   sink.flush();
   if (kind == "killed") {
     _exit(0);
+  }
+  if (kind == "growing") {
+    std::cout << "ready" << std::endl;
+    std::cin.get();
   }
   sink.close();
 }

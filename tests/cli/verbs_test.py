@@ -155,6 +155,17 @@ def test_open_epoch_is_shown_and_said_on_standard_error(runs):
     assert table(result.stdout)["epoch"][-1] == "12" and "epoch 12 was not closed" in result.stderr
 
 
+def test_run_that_is_still_written_is_shown(runs, tmp_path):
+    path = tmp_path / "growing.h5"
+    with subprocess.Popen([SAMPLE, str(path), "growing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"ready\n"
+        assert run("show", path).stdout == run("show", runs["killed"]).stdout
+        assert json.loads(run("info", path, "--json").stdout)["provenance"]["in_progress"]
+        writer.stdin.close()
+        assert writer.wait(10) == 0
+    assert not json.loads(run("info", path, "--json").stdout)["provenance"]["in_progress"]
+
+
 def test_empty_run_and_empty_range_are_said(runs):
     for arguments in (("show", runs["empty"]), ("show", runs["finished"], "--epochs", "50:60")):
         result = run(*arguments)
