@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "module_tree.hpp"
+
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+namespace dynascope::network {
+namespace {
+
+class Walk {
+ public:
+  ModuleTree tree;
+
+  void visit(const std::string& prefix, torch::nn::Module& module) {
+    if (!seen_.insert(&module).second) {
+      return;
+    }
+    tree.modules.push_back(&module);
+    for (const auto& parameter : module.named_parameters(/*recurse=*/false)) {
+      if (parameter.value().defined() && seen_.insert(parameter.value().unsafeGetTensorImpl()).second) {
+        tree.parameters.push_back({join(prefix, parameter.key()), parameter.value()});
+      }
+    }
+    for (const auto& buffer : module.named_buffers(/*recurse=*/false)) {
+      if (buffer.value().defined() && seen_.insert(buffer.value().unsafeGetTensorImpl()).second) {
+        tree.buffers.push_back(buffer.value());
+      }
+    }
+    for (const auto& child : module.named_children()) {
+      visit(join(prefix, child.key()), *child.value());
+    }
+  }
+
+ private:
+  static std::string join(const std::string& prefix, const std::string& name) {
+    return prefix.empty() ? name : prefix + "." + name;
+  }
+
+  std::unordered_set<const void*> seen_;
+};
+
+}  // namespace
+
+ModuleTree walk_modules(const NamedModules& modules) {
+  Walk walk;
+  for (const auto& [name, module] : modules) {
+    walk.visit(name, *module);
+  }
+  return std::move(walk.tree);
+}
+
+at::Tensor sibling_bias(const ModuleTree& tree, const NamedParameter& weight) {
+  const size_t dot = weight.name.rfind('.');
+  const std::string name = (dot == std::string::npos ? "" : weight.name.substr(0, dot + 1)) + "bias";
+  for (const NamedParameter& parameter : tree.parameters) {
+    if (parameter.name == name && parameter.value.dim() == 1 && parameter.value.size(0) == weight.value.size(0)) {
+      return parameter.value;
+    }
+  }
+  return {};
+}
+
+}  // namespace dynascope::network

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "operators.hpp"
+#include "pooling.hpp"
+
+#include <map>
+#include <set>
+
+namespace dynascope::network {
+namespace {
+
+/// Position axes of "max_pool2d" and the like.
+size_t axes_of(const Call& call) {
+  const size_t digit = call.operation.name.find_first_of("123");
+  return static_cast<size_t>(call.operation.name.at(digit) - '0');
+}
+
+Activation read_window(Call& call, bool average) {
+  Activation value = call.activation("self");
+  const size_t axes = axes_of(call);
+  const auto kernel = call.integers("kernel_size", axes, 1);
+  const bool default_stride = call.integers("stride", 0, 0).empty();
+  const auto stride = default_stride ? kernel : call.integers("stride", axes, 1);
+  const auto padding = call.integers("padding", axes, 0);
+  const auto dilation = call.integers("dilation", axes, 1);
+  auto divisor = static_cast<double>(call.integer("divisor_override", 0));
+  const size_t first = value.dims.size() - axes;
+  for (size_t axis = 0; axis < axes; ++axis) {
+    const Window window{kernel[axis], stride[axis], padding[axis], dilation[axis], call.flag("ceil_mode", false)};
+    const int64_t size = call.builder.size(value.dims[first + axis]);
+    const Resampling resampling = average ? average_pooling(size, window, call.flag("count_include_pad", true), divisor)
+                                          : max_pooling(size, window);
+    if (resampling.seen != call.output_sizes().at(first + axis)) {
+      throw NotFollowed("its window makes another size than expected");
+    }
+    divisor = divisor != 0 ? 1 : 0;  // it divides the whole window: one axis carries it
+    value = call.builder.resample(value, first + axis, resampling);
+  }
+  return value;
+}
+
+Activation read_average(Call& call) { return read_window(call, true); }
+Activation read_max(Call& call) { return read_window(call, false); }
+
+Activation read_adaptive(Call& call) {
+  Activation value = call.activation("self");
+  const size_t first = value.dims.size() - axes_of(call);
+  for (size_t dim = first; dim < value.dims.size(); ++dim) {
+    value = call.builder.resample(value, dim,
+                                  adaptive_pooling(call.builder.size(value.dims[dim]), call.output_sizes().at(dim)));
+  }
+  return value;
+}
+
+Activation read_mean(Call& call) {
+  Activation value = call.activation("self");
+  const auto rank = static_cast<int64_t>(value.dims.size());
+  std::set<int64_t> dims;
+  for (const int64_t dim : call.integers("dim", 0, 0)) {
+    dims.insert(dim < 0 ? dim + rank : dim);
+  }
+  if (dims.empty()) {
+    throw NotFollowed("it averages over all axes");
+  }
+  for (auto dim = dims.rbegin(); dim != dims.rend(); ++dim) {
+    value = call.builder.average(value, static_cast<size_t>(*dim));
+    if (!call.flag("keepdim", false)) {
+      value = call.builder.squeeze(value, static_cast<size_t>(*dim));
+    }
+  }
+  return value;
+}
+
+}  // namespace
+
+Reader find_pooling_reader(const std::string& name) {
+  static const std::map<std::string, Reader> kReaders = {{"max_pool1d", read_max},
+                                                         {"max_pool2d", read_max},
+                                                         {"max_pool3d", read_max},
+                                                         {"max_pool1d_with_indices", read_max},
+                                                         {"max_pool2d_with_indices", read_max},
+                                                         {"max_pool3d_with_indices", read_max},
+                                                         {"avg_pool1d", read_average},
+                                                         {"avg_pool2d", read_average},
+                                                         {"avg_pool3d", read_average},
+                                                         {"adaptive_avg_pool1d", read_adaptive},
+                                                         {"adaptive_avg_pool2d", read_adaptive},
+                                                         {"adaptive_avg_pool3d", read_adaptive},
+                                                         {"adaptive_max_pool1d", read_adaptive},
+                                                         {"adaptive_max_pool2d", read_adaptive},
+                                                         {"adaptive_max_pool3d", read_adaptive},
+                                                         {"mean", read_mean}};
+  const auto found = kReaders.find(name);
+  return found == kReaders.end() ? nullptr : found->second;
+}
+
+}  // namespace dynascope::network

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which elements of which parameter an operator uses as its weight.
+#include "operators.hpp"
+
+#include <ATen/ATen.h>
+
+namespace dynascope::network {
+namespace {
+
+bool same_layout(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes() || a.storage_offset() != b.storage_offset()) {
+    return false;
+  }
+  for (int64_t dim = 0; dim < a.dim(); ++dim) {
+    if (a.size(dim) > 1 && a.stride(dim) != b.stride(dim)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// First row when `view` is a range of rows of `parameter`; -1 otherwise.
+int64_t first_row(const at::Tensor& view, const at::Tensor& parameter) {
+  if (view.dim() != parameter.dim() || view.dim() == 0 || parameter.stride(0) == 0 || view.numel() == 0) {
+    return -1;
+  }
+  const int64_t first = (view.storage_offset() - parameter.storage_offset()) / parameter.stride(0);
+  return first >= 0 && first + view.size(0) <= parameter.size(0) &&
+                 same_layout(view, parameter.narrow(0, first, view.size(0)))
+             ? first
+             : -1;
+}
+
+/// "fc1" for "fc1.weight"; the name itself where there is no module.
+std::string owner_of(const std::string& path) {
+  const size_t dot = path.rfind('.');
+  return dot == std::string::npos || dot == 0 ? path : path.substr(0, dot);
+}
+
+}  // namespace
+
+Use use_of_parameter(const Call& call, const Signal& signal, const char* operator_name, int64_t output_dim) {
+  if (signal.kind == Signal::Kind::kComputed) {
+    throw NotFollowed("its weight is computed from parameters");
+  }
+  if (signal.kind != Signal::Kind::kParameter) {
+    throw NotFollowed("its weight is no parameter of the module");
+  }
+  const NamedParameter& parameter = call.tree.parameters[static_cast<size_t>(signal.parameter)];
+  Use use;
+  use.layer.operator_name = operator_name;
+  use.owner = owner_of(parameter.name);
+  use.layer.name = parameter.name;
+
+  // A Linear's weight arrives as its transpose: the parameter itself is what is measured.
+  const at::Tensor& view = signal.view;
+  const bool flat = view.dim() == 2;
+  for (const bool turned : {false, true}) {
+    if (turned && !flat) {
+      continue;
+    }
+    const at::Tensor straight = turned ? view.t() : view;
+    const bool outputs_first = (output_dim == 0) != turned;
+    if (same_layout(straight, parameter.value)) {
+      use.layer.weight = parameter.value;
+    } else if (const int64_t first = first_row(straight, parameter.value); first >= 0) {
+      const std::string range = "[" + std::to_string(first) + ":" + std::to_string(first + straight.size(0)) + "]";
+      use.layer.weight = parameter.value.narrow(0, first, straight.size(0));
+      use.layer.name += range;
+      use.owner += range;
+    } else {
+      continue;
+    }
+    use.layer.transposed = !outputs_first;
+    return use;
+  }
+  if (view.numel() == parameter.value.numel() && view.is_contiguous() && parameter.value.is_contiguous() &&
+      view.storage_offset() == parameter.value.storage_offset()) {
+    use.layer.weight = view;
+    use.layer.transposed = output_dim != 0;
+    return use;
+  }
+  throw NotFollowed("its weight is a part of " + parameter.name + " that is no range of rows");
+}
+
+at::Tensor bias_of(const Signal& signal, int64_t outputs) {
+  if (signal.kind == Signal::Kind::kComputed) {
+    throw NotFollowed("its bias is computed from parameters");
+  }
+  if (signal.kind == Signal::Kind::kActivation) {
+    throw NotFollowed("it adds an activation");
+  }
+  if (signal.kind != Signal::Kind::kParameter) {
+    return {};
+  }
+  if (signal.view.numel() != outputs) {
+    throw NotFollowed("its bias has another size than its outputs");
+  }
+  return signal.view.dim() == 1 ? signal.view : signal.view.view({outputs});
+}
+
+at::Tensor bias_of(const Call& call, const char* name, int64_t outputs) {
+  return call.has(name) ? bias_of(call.signal(name), outputs) : at::Tensor();
+}
+
+}  // namespace dynascope::network
