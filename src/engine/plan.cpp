@@ -67,6 +67,10 @@ Fit Plan::check(std::string* what) const {
     if (watched.tensor.const_data_ptr() != watched.data ||
         watched.tensor.strides() != at::IntArrayRef(watched.strides) || watched.tensor.scalar_type() != watched.dtype ||
         watched.tensor.device() != watched.device) {
+      if (what != nullptr && fit == Fit::kSame) {
+        *what = watched.name + c10::str(" moved: was ", watched.dtype, " on ", watched.device, ", is ",
+                                        watched.tensor.scalar_type(), " on ", watched.tensor.device());
+      }
       fit = Fit::kMoved;
     }
   }

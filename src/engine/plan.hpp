@@ -23,6 +23,9 @@ struct PlanOptions {
   Histogram histogram = Histogram::kOff;
   int64_t histogram_bins = 128;
   bool record_parameters = false;
+  /// Stored types of recorded parameters by name, for a plan compiled again in the middle of a run; a parameter that is
+  /// not named is stored as float64 when it is one, otherwise as float32.
+  std::vector<ParameterInfo> stored;
 };
 
 /// Whether the parameters still are what the plan was compiled for.
@@ -64,7 +67,7 @@ class Plan {
   int64_t edges_version() const noexcept { return edges_version_; }
 
   /// Compares every traced parameter with what was compiled: the whole host cost of a steady step.
-  /// @param what  on kLost, receives which parameter changed from what to what
+  /// @param what  unless kSame, receives which parameter changed from what to what
   Fit check(std::string* what = nullptr) const;
 
  private:

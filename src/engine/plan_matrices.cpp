@@ -205,7 +205,10 @@ void PlanCompiler::add_parameters() {
       Copy copy{};
       copy.data = value.const_data_ptr();
       copy.dtype = *dtype_of(value);
-      copy.to_float64 = copy.dtype == Dtype::kFloat64 ? 1 : 0;
+      const auto& stored = plan_.options_.stored;
+      const auto before = std::find_if(stored.begin(), stored.end(),
+                                       [&](const ParameterInfo& info) { return info.name == parameter.name; });
+      copy.to_float64 = (before == stored.end() ? copy.dtype == Dtype::kFloat64 : before->float64) ? 1 : 0;
       copy.count = value.numel();
       for (size_t d = 0; d < 6; ++d) {
         const size_t missing = 6 - dimensions->size();

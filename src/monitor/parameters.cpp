@@ -59,32 +59,6 @@ std::vector<double> edges_from(const std::byte* row, const engine::Plan& plan) {
   return edges;
 }
 
-/// Puts `replacement` where `network` has `parameter`; false when the network also uses views of it, which cannot
-/// follow.
-bool replace(Network& network, const at::Tensor& parameter, const at::Tensor& replacement) {
-  const auto exchange = [&](at::Tensor& tensor) {
-    if (!tensor.defined() || !tensor.storage().is_alias_of(parameter.storage())) {
-      return true;
-    }
-    if (!tensor.is_same(parameter)) {
-      return false;
-    }
-    tensor = replacement;
-    return true;
-  };
-  const at::Tensor old = parameter;  // `parameter` may be one of those exchanged
-  bool all = true;
-  for (auto& layer : network.weight_layers) {
-    all = exchange(layer.weight) && exchange(layer.bias) && all;
-  }
-  for (auto& named : network.parameters) {
-    if (named.value.is_same(old)) {
-      named.value = replacement;
-    }
-  }
-  return all;
-}
-
 }  // namespace
 
 /// A plan and its backend; rows on their way to the sink keep it alive.
@@ -103,9 +77,10 @@ class Parameters::Compiled final : public Blocks {
 
 Parameters::Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots)
     : modules_(std::move(modules)),
-      options_(options),
+      options_(std::move(options)),
       slots_(slots),
       network_(std::move(network)),
+      views_(network_),
       compiled_(std::make_shared<Compiled>(network_, options_, slots_)) {
   // A graph made by hand may have tensors that no module knows.
   const auto known = registered(modules_);
@@ -124,6 +99,7 @@ std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
   backend->wait(slot);
   description_ = plan.description();
   layout_ = plan.layout();
+  options_.stored = description_.parameters;
   if (options_.histogram != Histogram::kOff) {
     description_.histogram_edges = edges_from(backend->row(slot), plan);
     plan.set_histogram_edges(description_.histogram_edges);
@@ -138,12 +114,16 @@ std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
 
 std::optional<Change> Parameters::check(bool registrations) {
   std::string what;
-  const engine::Fit fit = compiled_->plan.check(&what);
+  // Once known to have moved, only a loss is news: the text is not made again at every step.
+  const engine::Fit fit = compiled_->plan.check(stale_ ? nullptr : &what);
   if (fit == engine::Fit::kLost) {
+    if (stale_) {
+      compiled_->plan.check(&what);
+    }
     return Change{EventCode::kLayerLost, what};
   }
   if (fit == engine::Fit::kMoved && !std::exchange(stale_, true)) {
-    return Change{EventCode::kReplanned, what.empty() ? "parameters moved" : what};
+    return Change{EventCode::kReplanned, what};
   }
   return registrations ? check_registrations() : std::nullopt;
 }
@@ -163,10 +143,11 @@ std::optional<Change> Parameters::check_registrations() {
     if (found->second.is_same(old.value)) {
       continue;
     }
-    if (found->second.sizes() != old.value.sizes() || !replace(network_, old.value, found->second)) {
-      return Change{EventCode::kLayerLost, old.name + " was replaced: from " + text(old.value) + " to " +
-                                               text(found->second) + ", which the graph does not survive"};
+    if (found->second.sizes() != old.value.sizes()) {
+      return Change{EventCode::kLayerLost,
+                    old.name + " was replaced: from " + text(old.value) + " to " + text(found->second)};
     }
+    network_.parameters[i].value = found->second;
     replaced += (replaced.empty() ? "" : ", ") + old.name;
   }
   if (replaced.empty()) {
@@ -177,6 +158,7 @@ std::optional<Change> Parameters::check_registrations() {
 }
 
 void Parameters::compile_again() {
+  views_.renew(network_);
   auto again = std::make_shared<Compiled>(network_, options_, slots_);
   if (!same_spans(layout_, again->plan.layout())) {
     throw Error("the parameters changed in a way that a row of the run cannot hold");

@@ -3,6 +3,7 @@
 
 #include "blocks.hpp"
 #include "engine/plan.hpp"
+#include "views.hpp"
 
 #include <dynascope/module_ref.hpp>
 #include <dynascope/network.hpp>
@@ -45,6 +46,7 @@ class Parameters final : public Subject {
   engine::PlanOptions options_;
   int64_t slots_;
   Network network_;
+  Views views_;
   std::vector<bool> is_registered_;  // per parameter of the network
   std::shared_ptr<Compiled> compiled_;
   RunDescription description_;

@@ -125,9 +125,12 @@ std::string drawn(int target, int reader) {
     bar.on_train_end();
   }
   fcntl(reader, F_SETFL, O_NONBLOCK);
-  char text[65536];
-  const ssize_t size = read(reader, text, sizeof(text));
-  return size > 0 ? std::string(text, static_cast<size_t>(size)) : "";
+  std::string all;
+  char piece[4096];
+  for (ssize_t size = 0; (size = read(reader, piece, sizeof(piece))) > 0;) {
+    all.append(piece, static_cast<size_t>(size));
+  }
+  return all;
 }
 
 TEST(ProgressBar, DrawsOnATerminalButRarely) {

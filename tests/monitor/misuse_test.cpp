@@ -319,7 +319,7 @@ TEST(Misuse, ASinkThatThrowsEndsTheRecordingNotTheTraining) {
 }
 
 TEST(Misuse, ANetworkWithoutParametersIsAnErrorAtSetUp) {
-  torch::nn::Sequential net(torch::nn::ReLU(), torch::nn::Flatten());
+  torch::nn::Sequential net{torch::nn::ReLU(), torch::nn::Flatten()};
   Monitor monitor(net, into(std::make_shared<MemorySink>()));
   EXPECT_THROW(monitor.trace([&] { return net->forward(example()); }), Error);
 }
