@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run files as h5py, xarray, h5ls and h5dump see them: closed, growing, and with rules broken on purpose."""
+
+import os
+import subprocess
+
+import h5py
+import h5netcdf
+import numpy as np
+import pytest
+import xarray
+
+import run_file_rules
+
+WRITER = os.environ["SAMPLE_WRITER"]
+KINDS = ["mlp", "conv", "empty"]
+ROWS = 5
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / f"{request.param}.h5"
+    subprocess.run([WRITER, request.param, path, str(ROWS)], check=True, timeout=60)
+    return path
+
+
+@pytest.fixture
+def mlp(tmp_path):
+    path = tmp_path / "mlp.h5"
+    subprocess.run([WRITER, "mlp", path, str(ROWS)], check=True, timeout=60)
+    return path
+
+
+def sample_value(row, span, positions):
+    return (row * 4096 + span * 64 + np.asarray(positions) % 64) / 16
+
+
+def groups(path):
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Group) else None)
+    return found
+
+
+def test_every_rule_holds(run):
+    run_file_rules.check(run)
+
+
+def test_values_are_where_the_description_says(mlp):
+    with h5py.File(mlp) as file:
+        fluctuation, strength = file["/nodes/fluctuation"][...], file["/nodes/001_block%2Ffc1/in_strength"][...]
+        assert file["/nodes/001_block%2Ffc1"].attrs["name"] == b"block/fc1"
+        for row in range(ROWS):
+            assert np.array_equal(fluctuation[row], sample_value(row, 0, range(3)))
+            assert np.array_equal(strength[row], sample_value(row, 9, range(4)))
+        assert file["/scalars/reward%2Fmean"][0] == 0.5 and np.isnan(file["/scalars/reward%2Fmean"][1])
+        assert file["/links/histogram"].attrs["recorded"] == b"epoch-ends"
+        assert file["/parameters/fc2.bias"].dtype == np.float64
+        assert list(file["/graph/link"]) == [0, 1, -1]
+        assert file["/skipped/reason"][1] == b"its input is not followed"
+        assert file["/events/code"][...].tolist() == [3, 1]
+        assert file["/events/message"][1].decode() == "two rows dropped \N{EN DASH} the disk is slow"
+
+
+def test_classes_expand_as_the_spec_says(tmp_path):
+    path = tmp_path / "conv.h5"
+    subprocess.run([WRITER, "conv", path, "2"], check=True, timeout=60)
+    with h5py.File(path) as file:
+        group = file["/nodes/000_conv1"]
+        full = group["strength"][1].reshape(group.attrs["stored_shape"])
+        for axis in range(full.ndim):
+            if f"class_{axis}" in group:
+                full = np.take(full, group[f"class_{axis}"][...], axis=axis)
+        assert full.shape == tuple(group.attrs["shape"]) == (2, 5, 4)
+        assert group["multiplicity"][...].sum() == full.size
+
+
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_xarray_opens_every_group_as_is(run, engine):
+    for group in [None, *groups(run)]:
+        options = {"phony_dims": "sort"} if engine == "h5netcdf" else {}
+        with xarray.open_dataset(run, engine=engine, group=group, **options) as data:
+            data.load()
+            if group == "nodes":
+                assert data["fluctuation"].dims == ("step", "layer")
+                assert data["nonfinite"].dtype == np.int64, "integers must stay integers"
+            if group == "links" and "histogram" in data:
+                assert data["histogram"].dims == ("step", "link", "bin")
+            if group == "scalars":
+                assert all(data[name].dims == ("step",) for name in data)
+    with xarray.open_dataset(run, engine=engine) as root:
+        assert root.indexes["step"].tolist() == [0, 10, 20, 30, 40]
+        assert root.attrs["schema"] == "dynascope-run"
+
+
+def test_xarray_selects_layers_by_name(mlp):
+    with xarray.open_dataset(mlp, engine="netcdf4", group="nodes") as data:
+        assert data["fluctuation"].sel(layer="fc2")[1] == sample_value(1, 0, 2)
+
+
+@pytest.mark.parametrize("tool", [["h5ls", "-r"], ["h5dump"]])
+def test_command_line_tools_read_it(run, tool):
+    done = subprocess.run([*tool, run], capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == b""
+
+
+class Live:
+    """The sample writer, one row per call of `step`."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen([WRITER, "mlp", path, "1", "live"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.rows = 1
+        self.step()
+
+    def step(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == f"row {self.rows}\n"
+        self.rows += 1
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(timeout=30) == 0
+
+
+def test_h5py_follows_a_growing_run(tmp_path):
+    path = tmp_path / "live.h5"
+    live = Live(path)
+    with h5py.File(path, swmr=True) as file:
+        committed, strength = file["/committed"], file["/nodes/000_input/strength"]
+        for _ in range(20):
+            live.step()
+            for dataset in (committed, strength):
+                dataset.refresh()
+            rows = int(committed[()])
+            assert rows == live.rows
+            assert np.array_equal(strength[rows - 1], sample_value(rows - 1, 5, range(6)))
+    live.close()
+    run_file_rules.check(path)
+
+
+def test_documented_recipe_opens_a_growing_run_in_xarray(tmp_path):
+    path = tmp_path / "live.h5"
+    live = Live(path)
+    store = xarray.backends.H5NetCDFStore(h5netcdf.File(h5py.File(path, swmr=True), phony_dims="sort"), group="nodes")
+    with xarray.open_dataset(store) as data:
+        assert data["fluctuation"].shape == (live.rows, 3)
+    live.close()
+
+
+def test_killed_run_is_readable_up_to_committed(tmp_path):
+    path = tmp_path / "killed.h5"
+    live = Live(path)
+    for _ in range(3):
+        live.step()
+    live.process.kill()
+    live.process.wait()
+    with h5py.File(path, swmr=True) as file:
+        assert file["/committed"][()] == live.rows == 5
+        assert np.array_equal(file["/nodes/fluctuation"][4], sample_value(4, 0, range(3)))
+
+
+# The rules would be worth nothing if broken files passed.
+def broken(name):
+    def add_object(file):
+        file["/nodes/extra"] = np.zeros(3)
+
+    def retype(file):
+        values = file["/epoch"][...].astype(np.int32)
+        del file["/epoch"]
+        file["/epoch"] = values
+
+    def drop_units(file):
+        del file["/time"].attrs["units"]
+
+    def drop_scale(file):
+        file["/nodes/fluctuation"].dims[1].detach_scale(file["/nodes/layer"])
+
+    def fill_integers(file):
+        file["/links/nonfinite"].attrs["_FillValue"] = np.int64(-1)
+
+    def variable_string(file):
+        file.attrs["title"] = "variable"
+
+    def repeat_row(file):
+        file["/step"][2], file["/epoch"][2] = file["/step"][1], file["/epoch"][1]
+
+    def miscount(file):
+        file["/committed"][()] = ROWS - 1
+
+    def soft_link(file):
+        file["/nodes/extra"] = h5py.SoftLink("/step")
+
+    def multiplicity(file):
+        file["/nodes/000_input/multiplicity"][0] = 2
+
+    def enumeration(file):
+        file.attrs["bias"] = np.bytes_("out")
+
+    return locals()[name]
+
+
+@pytest.mark.parametrize("name, complaint", [
+    ("add_object", "undeclared objects .*/nodes/extra"),
+    ("retype", "/epoch must be int64, is int32"),
+    ("drop_units", "/time has no units"),
+    ("drop_scale", "/nodes/fluctuation: axis 1 must have the scale /nodes/layer"),
+    ("fill_integers", "/links/nonfinite: _FillValue on float datasets only"),
+    ("variable_string", "attribute title must be a fixed-length string"),
+    ("repeat_row", "pairs must be unique"),
+    ("miscount", "/committed must be 5, is 4"),
+    ("soft_link", "/nodes/extra must be a hard link"),
+    ("multiplicity", "/nodes/000_input/multiplicity must be"),
+    ("enumeration", "attribute bias must be one of"),
+])
+def test_broken_rule_is_noticed(mlp, name, complaint):
+    with h5py.File(mlp, "r+", libver=("v110", "v110")) as file:
+        broken(name)(file)
+    with pytest.raises(AssertionError, match=complaint):
+        run_file_rules.check(mlp)
+
+
+def test_rules_pass_what_h5py_only_opened_for_writing(mlp):
+    with h5py.File(mlp, "r+", libver=("v110", "v110")):
+        pass
+    run_file_rules.check(mlp)
