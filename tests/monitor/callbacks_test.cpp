@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <stdexcept>
 #include <string>
 #include <unistd.h>
@@ -135,7 +136,8 @@ std::string drawn(int target, int reader) {
 
 TEST(ProgressBar, DrawsOnATerminalButRarely) {
   int controller = -1, terminal = -1;
-  ASSERT_EQ(openpty(&controller, &terminal, nullptr, nullptr, nullptr), 0);
+  const winsize size{24, 120, 0, 0};
+  ASSERT_EQ(openpty(&controller, &terminal, nullptr, nullptr, &size), 0);
   setenv("TERM", "xterm", 1);
   const std::string text = drawn(terminal, controller);
   close(controller);
