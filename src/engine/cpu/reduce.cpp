@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // One tile after another, each read once. A row of a tile is converted into a line of doubles, contiguous or not; every
-// loop over lanes then is a loop over plain arrays that the compiler turns into vectors of whatever width there is: the
-// order of additions within a lane is by rows, so the width changes no bit. Choosing wider vectors by hand per
-// instruction set gave no more than multiversioning these loops does.
+// loop over lanes then is a loop over plain arrays that the compiler turns into vectors of whatever width there is.
+// Additions within a lane go by rows, so the width changes no bit, and the loops may be compiled once per instruction
+// set instead of being written by hand for each.
 
 #include "engine/arithmetic.hpp"
 #include "engine/cpu/passes.hpp"
