@@ -112,7 +112,11 @@ std::vector<std::pair<ValueId, ValueId>> ValueTable::renew_aliases(const at::Ten
   }
   for (const ValueId id : others) {
     const at::Tensor other = values[static_cast<size_t>(id)].tensor;
-    renewed.emplace_back(id, add(other, Value::Kind::kOperator));
+    if (geometry_of(other) == geometry_of(tensor)) {
+      by_impl_[other.unsafeGetTensorImpl()] = written;  // another handle of the whole
+    } else {
+      renewed.emplace_back(id, add(other, Value::Kind::kOperator));
+    }
   }
   by_geometry_[geometry_of(tensor)] = written;
   return renewed;
