@@ -111,8 +111,8 @@ class TrainingLoop {
 
       const int64_t size = data.size(0);
       examples += size;
-      const at::Tensor weighted = loss.detach() * static_cast<double>(size);
-      sum = sum.defined() ? sum + weighted : weighted;
+      const at::Tensor weighted = loss.detach().mul(static_cast<double>(size));
+      sum = sum.defined() ? sum.add(weighted) : weighted;
     }
     Scalars scalars;
     if (examples > 0) {
