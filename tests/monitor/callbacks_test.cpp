@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <memory>
 #include <pty.h>
-#include <sys/ioctl.h>
 #include <stdexcept>
 #include <string>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace dynascope {

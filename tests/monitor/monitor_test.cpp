@@ -53,6 +53,7 @@ TEST(Monitor, RecordsEveryEpochEndWithScalars) {
   Monitor monitor(net, into(sink).title("a title").source("a test").config("{\"lr\": 0.05}"));
   monitor.trace([&] { return net->forward(example()); });
   const Network network = monitor.network();
+  ASSERT_EQ(network.node_layers.size(), 3u) << network;
   const auto strength0 = node_strength(network);
   const auto fluctuation0 = doubles(layer_fluctuation(network));
   const auto losses = train(net, &monitor);
@@ -69,7 +70,6 @@ TEST(Monitor, RecordsEveryEpochEndWithScalars) {
   EXPECT_GT(sink->rows()[1].snapshot_seconds, 0);
 
   const RunDescription& run = sink->description();
-  ASSERT_EQ(run.node_layers.size(), 3u);
   EXPECT_EQ(run.node_layers[0].name, "input");
   EXPECT_EQ(run.backend, "cpu");
   EXPECT_EQ(run.device, "cpu");
@@ -207,7 +207,7 @@ TEST(Monitor, SeveralNetworksStandUnderTheirNames) {
   Net actor = make_net(), critic = make_net();
   const auto sink = std::make_shared<MemorySink>();
   Monitor monitor({{"actor", actor}, {"critic", critic}}, into(sink));
-  monitor.trace([&] { return std::make_tuple(actor->forward(example()), critic->forward(example())); });
+  monitor.trace([&] { return std::tuple{actor->forward(example()), critic->forward(example())}; });
   monitor.on_train_begin();
   monitor.on_train_end();
   ASSERT_EQ(sink->description().weight_layers.size(), 4u);

@@ -22,15 +22,16 @@ struct NetImpl : torch::nn::Module {
 };
 TORCH_MODULE(Net);
 
-/// The same weights at every call.
-inline Net make_net() {
-  torch::manual_seed(7);
-  return Net();
-}
-
 inline const at::Tensor& example() {
   static const at::Tensor data = torch::linspace(-1, 1, 32).view({8, 4});
   return data;
+}
+
+/// The same weights at every call.
+inline Net make_net() {
+  example();  // made before any trace, as data is
+  torch::manual_seed(7);
+  return Net();
 }
 
 /// What happens to the network after a step.
