@@ -28,9 +28,11 @@
 namespace dynascope::engine::cpu {
 namespace {
 
-// What a tile gathers, lane by lane, and the line that is being added.
+constexpr int kLines = 8;  // rows that are added in one go, so that sums are loaded and stored once for all of them
+
+// What a tile gathers, lane by lane, and the lines that are being added.
 struct alignas(64) Lanes {
-  double line[kTileLanes];
+  double lines[kLines][kTileLanes];
   double column[kTileLanes];
   double sum[kTileLanes];
   double squares[kTileLanes];
@@ -59,52 +61,87 @@ DYNASCOPE_CLONES void convert(const Float16* __restrict from, double* __restrict
   }
 }
 
-DYNASCOPE_CLONES void add_line(Lanes& all, double shift, int lanes) {
+template <int kCount>
+__attribute__((always_inline)) inline void add_lines(Lanes& all, double shift, int lanes) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for (int lane = 0; lane < lanes; ++lane) {
-    const double value = all.line[lane];
-    const double difference = value - shift;
-    const bool finite = value - value == 0.0;
-    const double low = finite ? value : kInfinity;
-    const double high = finite ? value : -kInfinity;
-    all.column[lane] += value;
-    all.sum[lane] += difference;
-    all.squares[lane] += difference * difference;
-    all.abs_sum[lane] += std::fabs(value);
-    all.min[lane] = low < all.min[lane] ? low : all.min[lane];
-    all.max[lane] = high > all.max[lane] ? high : all.max[lane];
-    all.nonfinite[lane] += finite ? 0.0 : 1.0;
+    double column = all.column[lane];
+    double sum = all.sum[lane];
+    double squares = all.squares[lane];
+    double abs_sum = all.abs_sum[lane];
+    double min = all.min[lane];
+    double max = all.max[lane];
+    double nonfinite = all.nonfinite[lane];
+    for (int i = 0; i < kCount; ++i) {
+      const double value = all.lines[i][lane];
+      const double difference = value - shift;
+      const bool finite = value - value == 0.0;
+      const double low = finite ? value : kInfinity;
+      const double high = finite ? value : -kInfinity;
+      column += value;
+      sum += difference;
+      squares += difference * difference;
+      abs_sum += std::fabs(value);
+      min = low < min ? low : min;
+      max = high > max ? high : max;
+      nonfinite += finite ? 0.0 : 1.0;
+    }
+    all.column[lane] = column;
+    all.sum[lane] = sum;
+    all.squares[lane] = squares;
+    all.abs_sum[lane] = abs_sum;
+    all.min[lane] = min;
+    all.max[lane] = max;
+    all.nonfinite[lane] = nonfinite;
   }
 }
 
-// runs[run * taps + tap] of the line: columns in order, each to run column % kRuns.
-DYNASCOPE_CLONES void add_runs(Lanes& all, int lanes, int taps) {
+DYNASCOPE_CLONES void add_all_lines(Lanes& all, double shift, int lanes) { add_lines<kLines>(all, shift, lanes); }
+DYNASCOPE_CLONES void add_one_line(Lanes& all, double shift, int lanes) { add_lines<1>(all, shift, lanes); }
+
+// Eight runs of a line of single taps, in registers.
+DYNASCOPE_CLONES double sum_runs(const double* __restrict line, int lanes) {
+  double runs[kRuns] = {};
+  const int whole = lanes / kRuns * kRuns;
+  for (int first = 0; first < whole; first += kRuns) {
+    for (int i = 0; i < kRuns; ++i) {
+      runs[i] += line[first + i];
+    }
+  }
+  for (int i = 0; i < lanes - whole; ++i) {
+    runs[i] += line[whole + i];
+  }
+  return fold(runs, kRuns, [](double a, double b) { return a + b; });
+}
+
+// runs[run * taps + tap] of a line: columns in order, each to run column % kRuns.
+DYNASCOPE_CLONES void add_runs(const double* __restrict line, double* __restrict runs, int lanes, int taps) {
   const int width = kRuns * taps;
   for (int i = 0; i < width; ++i) {
-    all.runs[i] = 0.0;
+    runs[i] = 0.0;
   }
   for (int first = 0; first < lanes; first += width) {
     const int count = lanes - first < width ? lanes - first : width;
     for (int i = 0; i < count; ++i) {
-      all.runs[i] += all.line[first + i];
+      runs[i] += line[first + i];
     }
   }
   for (int half = width / 2; half >= taps; half /= 2) {
     for (int i = 0; i < half; ++i) {
-      all.runs[i] += all.runs[i + half];
+      runs[i] += runs[i + half];
     }
   }
 }
 
-const double* read_line(const Matrix& matrix, const Tile& tile, const int64_t* offsets, bool contiguous, int64_t row,
-                        double* line) {
+void read_line(const Matrix& matrix, const Tile& tile, const int64_t* offsets, bool contiguous, int64_t row,
+               double* line) {
   const int lanes = tile.columns * tile.taps;
   const int64_t base = row * matrix.row_stride;
   if (!contiguous) {
     for (int lane = 0; lane < lanes; ++lane) {
       line[lane] = load(matrix.data, matrix.dtype, base + offsets[lane]);
     }
-    return line;
+    return;
   }
   const int64_t first = base + offsets[0];
   switch (matrix.dtype) {
@@ -120,7 +157,6 @@ const double* read_line(const Matrix& matrix, const Tile& tile, const int64_t* o
     default:
       convert(static_cast<const float*>(matrix.data) + first, line, lanes);
   }
-  return line;
 }
 
 // Elements from row 0 to each lane; true when the lanes follow each other in memory.
@@ -199,6 +235,18 @@ Moments moments_of_lanes(const Lanes& all, int rows, int lanes, double shift) {
   return moments_of(fold(sums, width, join), shift);
 }
 
+void store_row_partials(const Tables& tables, const Matrix& matrix, const Tile& tile, const TilePosition& position,
+                        int64_t row, const double* line, double* runs) {
+  if (matrix.taps == 1) {
+    tables.workspace[row_partial(matrix, row, 0, position)] = sum_runs(line, tile.columns);
+    return;
+  }
+  add_runs(line, runs, tile.columns * tile.taps, tile.taps);
+  for (int tap = 0; tap < tile.taps; ++tap) {
+    tables.workspace[row_partial(matrix, row, tile.first_tap + tap, position)] = runs[tap];
+  }
+}
+
 void reduce_tile(const Tables& tables, int64_t index, Lanes& all, Counts* counts) {
   const Tile& tile = tables.tiles[index];
   const Matrix& matrix = tables.matrices[tile.matrix];
@@ -213,15 +261,22 @@ void reduce_tile(const Tables& tables, int64_t index, Lanes& all, Counts* counts
   std::fill_n(all.min, lanes, std::numeric_limits<double>::infinity());
   std::fill_n(all.max, lanes, -std::numeric_limits<double>::infinity());
 
-  for (int64_t row = tile.first_row; row < tile.first_row + tile.rows; ++row) {
-    read_line(matrix, tile, offsets, contiguous, row, all.line);
-    add_line(all, shift, lanes);
-    add_runs(all, lanes, tile.taps);
-    for (int tap = 0; tap < tile.taps; ++tap) {
-      tables.workspace[row_partial(matrix, row, tile.first_tap + tap, position)] = all.runs[tap];
+  for (int first = 0; first < tile.rows; first += kLines) {
+    const int count = std::min(kLines, tile.rows - first);
+    for (int i = 0; i < count; ++i) {
+      const int64_t row = tile.first_row + first + i;
+      double* line = all.lines[count == kLines ? i : 0];
+      read_line(matrix, tile, offsets, contiguous, row, line);
+      if (count < kLines) {
+        add_one_line(all, shift, lanes);
+      }
+      store_row_partials(tables, matrix, tile, position, row, line, all.runs);
+      if (counts != nullptr) {
+        counts->add(matrix.weight_layer, line, lanes);
+      }
     }
-    if (counts != nullptr) {
-      counts->add(matrix.weight_layer, all.line, lanes);
+    if (count == kLines) {
+      add_all_lines(all, shift, lanes);
     }
   }
   for (int column = 0; column < tile.columns; ++column) {
