@@ -311,7 +311,7 @@ def test_mutated_files_never_crash_hang_or_print_half_a_table(runs, tmp_path):
     data = numpy.frombuffer(runs["finished"].read_bytes(), numpy.uint8)
     path = tmp_path / "mutated.h5"
     statuses = []
-    for number in range(120):
+    for number in range(80):
         changed = data.copy()
         for _ in range(generator.integers(1, 6)):
             at = generator.integers(0, min(len(data), 40000))
