@@ -36,7 +36,9 @@ struct RunRows {
 
 /// Reads a run file, finished, still growing, or left behind by a killed process. Needs no LibTorch.
 ///
-/// Only committed rows are visible. Not thread-safe; several objects in one process may read one file.
+/// Only committed rows are visible. Nothing the file says is trusted: kinds, types, ranks and sizes are checked before
+/// use, and what does not fit is one Error that opens with the path. (HDF5 1.10 itself may crash on files made to harm:
+/// read those in a process of their own.) Not thread-safe; several objects in one process may read one file.
 class DYNASCOPE_RUNFILE_API RunFile {
  public:
   /// Opens `path` for reading. A file that a writer holds, or that was never closed, is opened as a SWMR reader.
@@ -53,10 +55,11 @@ class DYNASCOPE_RUNFILE_API RunFile {
   /// Rows visible now.
   int64_t rows() const noexcept;
 
-  /// Looks for rows committed since; true when there are more than before.
+  /// Looks for rows and events committed since; true when there are more rows than before.
+  /// @throws Error when the file cannot be read any more
   bool refresh();
 
-  /// True when the file was left open: a writer still has it, or died.
+  /// True when the file was left open: a writer still has it, or died. As of the last refresh.
   bool in_progress() const noexcept;
 
   /// Steps, epochs and times of all visible rows.
@@ -81,6 +84,7 @@ class DYNASCOPE_RUNFILE_API RunFile {
   /// One value per unit of a node layer in one row, (shape...) row-major: the stored values, expanded by class.
   /// @param layer   position of the node layer
   /// @param metric  "strength", or "in_strength" / "out_strength" where components were recorded
+  /// @throws Error when there is no such layer, row or metric, or the map would have more than 2^26 units
   std::vector<double> unit_map(size_t layer, int64_t row, std::string_view metric = "strength") const;
 
  private:

@@ -68,7 +68,7 @@ TEST(FullDiskTest, IsOneErrorAndAnOrderlyExitWhereverItHits) {
   int failed_at_open = 0;
   int failed_later = 0;
   int64_t most_rows = 0;
-  for (rlim_t bytes = 500; bytes < 900'000; bytes += bytes < 60'000 ? 7'919 : 29'989) {
+  for (rlim_t bytes = 500; bytes < 900'000; bytes += bytes < 60'000 ? 19'919 : 49'989) {
     SCOPED_TRACE("file size limited to " + std::to_string(bytes));
     const std::string path = folder.file(std::to_string(bytes) + ".h5");
     Child child([&] { return run_on_full_disk(path, bytes, run); });
@@ -86,7 +86,7 @@ TEST(FullDiskTest, IsOneErrorAndAnOrderlyExitWhereverItHits) {
     EXPECT_LE(file.events().size(), static_cast<size_t>(file.rows() / 20));
     most_rows = std::max(most_rows, file.rows());
   }
-  EXPECT_GT(failed_at_open, 2);
+  EXPECT_GE(failed_at_open, 2);
   EXPECT_GT(failed_later, 10);
   EXPECT_GT(most_rows, 20);
 }
