@@ -78,7 +78,7 @@ def tidy(axes):
 def plot_fluctuation(run):
     """Left: one line per node layer. Right: accuracy, where the run logged one, else the first scalar."""
     key = "accuracy" if "accuracy" in run.scalars else next(iter(sorted(run.scalars)), None)
-    figure, axes = pyplot.subplots(1, 2 if key else 1, figsize=(9 if key else 5.5, 3.6), layout="constrained",
+    figure, axes = pyplot.subplots(1, 2 if key else 1, figsize=(9.6 if key else 6, 3.6), layout="constrained",
                                    squeeze=False)
     left = axes[0][0]
     for i, name in enumerate(run.layers):
@@ -86,11 +86,15 @@ def plot_fluctuation(run):
                   linestyle=STYLES[i // len(COLOURS) % len(STYLES)], linewidth=1.8)
     left.set_ylabel("layer fluctuation (dimensionless)")
     left.set_ylim(bottom=0)
-    left.legend(title="node layer", frameon=False, fontsize=8, title_fontsize=8, ncols=1 + (len(run.layers) - 1) // 6)
+    left.legend(title="node layer", frameon=False, fontsize=8, title_fontsize=8, loc="upper left",
+                bbox_to_anchor=(1.02, 1.0), borderaxespad=0, ncols=1 + (len(run.layers) - 1) // 16)
     if key:
         right = axes[0][1]
         right.plot(run.epoch, run.scalars[key], color="#000000", linewidth=1.8)
-        right.set_ylabel(f"test {key} (fraction of images)" if key == "accuracy" else key)
+        right.set_ylabel(key)
+        if key == "accuracy":
+            right.set_ylabel("accuracy (fraction of test images)")
+            right.set_ylim(0, 1)
     for panel in axes[0]:
         panel.set_xlabel("epoch (0: before training)")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -118,7 +122,7 @@ def densities(first, last, multiplicity):
 
 def plot_strength(run):
     """A panel per node layer: the distribution of node strength over its units, first against last epoch."""
-    columns = min(3, len(run.layers))
+    columns = 2 if len(run.layers) == 4 else min(3, len(run.layers))
     lines = -(-len(run.layers) // columns)
     figure, axes = pyplot.subplots(lines, columns, figsize=(3.2 * columns, 2.5 * lines + 0.6), layout="constrained",
                                    squeeze=False)
@@ -153,7 +157,7 @@ def main(arguments=None):
     for kind, draw in (("fluctuation", plot_fluctuation), ("strength", plot_strength)):
         picture = folder / f"{options.run.stem}-{kind}.png"
         figure = draw(run)
-        figure.savefig(picture, dpi=110)
+        figure.savefig(picture, dpi=120)
         pyplot.close(figure)
         print(picture)
 
