@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "../../cuda/image.hpp"
 #include "engine/cpu/passes.hpp"
+#include "engine/tree.hpp"
 #include "hand_tables.hpp"
 
 #include <algorithm>
@@ -19,8 +20,22 @@ std::vector<std::byte> untouched_row(const HandTables& tables) {
 }
 
 std::vector<double> untouched_workspace(const HandTables& tables) {
-  return std::vector<double>(static_cast<size_t>(tables.workspace_doubles()),
-                             std::numeric_limits<double>::signaling_NaN());
+  return std::vector<double>(static_cast<size_t>(tables.workspace_doubles()), std::numeric_limits<double>::quiet_NaN());
+}
+
+// Rows hold float32 where sums are float64: so the sums themselves stand behind the row.
+void append_sums(std::vector<std::byte>& row, const std::vector<double>& workspace,
+                 const std::vector<engine::Moments>& moments) {
+  std::vector<double> sums = workspace;
+  for (const engine::Moments& tile : moments) {
+    sums.insert(sums.end(), {static_cast<double>(tile.count), static_cast<double>(tile.nonfinite), tile.mean, tile.m2,
+                             tile.abs_sum, tile.min, tile.max});
+  }
+  for (double& sum : sums) {
+    sum = engine::canonical(sum);
+  }
+  const auto* bytes = reinterpret_cast<const std::byte*>(sums.data());
+  row.insert(row.end(), bytes, bytes + sums.size() * sizeof(double));
 }
 
 }  // namespace
@@ -40,6 +55,7 @@ std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
   engine::cpu::combine(passes, row.data());
   engine::cpu::nodes(passes, row.data());
   engine::cpu::copy_parameters(passes, row.data());
+  append_sums(row, workspace, moments);
   return row;
 }
 
@@ -53,6 +69,7 @@ std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram)
               image.edge_count() * static_cast<int64_t>(sizeof(double)), device.data() + image.edges_offset());
   const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
   host_device::launch_snapshot(program, row.data(), histogram, nullptr);
+  append_sums(row, workspace, moments);
   return row;
 }
 

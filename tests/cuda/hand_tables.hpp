@@ -81,10 +81,10 @@ class HandTables {
   int64_t row_bytes_ = 0;
 };
 
-/// One row of `tables` from the cpu's passes.
+/// One row of `tables` from the cpu's passes, and behind it the workspace and the moments, canonical().
 std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram);
 
-/// One row of `tables` from the kernels' sources on the host stand-in.
+/// The same from the kernels' sources on the host stand-in.
 std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram);
 
 /// Where two rows differ first, in words; empty where they do not.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The kernels' own sources, run thread by thread on the host, against the cpu's passes: whole rows, byte by byte. No
-// LibTorch and no GPU; built a second time with the address and undefined-behaviour sanitizers.
+// The kernels' own sources, run thread by thread on the host, against the cpu's passes: whole rows and sums, byte by
+// byte. No LibTorch and no GPU; built a second time with the address and undefined-behaviour sanitizers.
 
 #include "hand_tables.hpp"
 #include "support/host_device/scheduler.hpp"
@@ -41,6 +41,7 @@ const Shape kShapes[] = {
     {65, 257},
     {64, 256},
     {10, 8, {1, 3, 3}},
+    {8, 4, {1, 2, 2}},
     {66, 30, {1, 3, 3}},
     {3, 12, {1, 7, 7}},
     {2, 2, {3, 10, 10}},
@@ -135,12 +136,12 @@ TEST(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
 }
 
 TEST(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {
-  // 40 blocks along rows and along columns: more than the 32 runs.
+  // 40 blocks along rows and along columns: more than the 32 runs. float64: sums of few float32 are exact in any order.
   HandTables tables(8);
-  tables.add_link({64 * 39 + 5, 3}, Dtype::kFloat32, Layout::kContiguous, false, true);
-  tables.add_link({3, 256 * 39 + 5}, Dtype::kFloat32, Layout::kContiguous, false, true);
+  tables.add_link({64 * 39 + 5, 3}, Dtype::kFloat64, Layout::kContiguous, false, true);
+  tables.add_link({3, 256 * 39 + 5}, Dtype::kFloat64, Layout::kContiguous, false, true);
   tables.add_link({64 * 9, 256 * 5}, Dtype::kBFloat16, Layout::kContiguous, true, true);
-  tables.add_link({3, 3, {6, 7, 7}}, Dtype::kFloat32, Layout::kContiguous, true, true);
+  tables.add_link({3, 3, {6, 7, 7}}, Dtype::kFloat64, Layout::kContiguous, true, true);
   tables.finish(0);
   expect_cpu_row(tables, false);
 }
