@@ -28,7 +28,8 @@ auto in_file(const std::string& path, Work work) {
   try {
     return work();
   } catch (const h5::Hdf5Error& error) {
-    throw Error(path + ": " + error.what());
+    const std::string message = error.what();
+    throw Error(message.find(path) == std::string::npos ? path + ": " + message : message);
   } catch (const std::bad_alloc&) {
     throw Error(path + ": there is not enough memory to read it");
   } catch (const std::length_error&) {

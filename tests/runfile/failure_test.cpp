@@ -100,6 +100,18 @@ TEST(FullDiskTest, RowLargerThanHdf5sCachesFailsTheSameWay) {
   EXPECT_EQ(child.wait(), kWriteFailed);
 }
 
+// More metadata than HDF5 keeps in memory: it reads back what did not reach the disk.
+TEST(FullDiskTest, RunOfManyLayersFailsTheSameWay) {
+  const TemporaryFolder folder;
+  RunDescription run;
+  run.histogram = Histogram::kOff;
+  for (int i = 0; i < 1400; ++i) {
+    run.node_layers.push_back(plain_layer("layer" + std::to_string(i), Role::kHidden, 2));
+  }
+  Child child([&] { return run_on_full_disk(folder.file("run.h5"), 200'000, run); });
+  EXPECT_EQ(child.wait(), kOpenFailed);
+}
+
 TEST(FullDiskTest, RoomEnoughIsNoError) {
   const TemporaryFolder folder;
   Child child([&] { return run_on_full_disk(folder.file("run.h5"), 64'000'000, conv_run()); });
