@@ -8,7 +8,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <map>
+#include <exception>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -46,6 +47,11 @@ class Interpreter {
   }
 
   Flow run() {
+    for (size_t id = 0; id < recording_.values.size(); ++id) {
+      if (recording_.values[id].given) {
+        learn(static_cast<ValueId>(id));  // numbered as they were given
+      }
+    }
     for (const Operation& operation : recording_.operations) {
       for (const ValueId id : operands(operation)) {
         learn(id);
@@ -170,6 +176,8 @@ class Interpreter {
         finish(operation, result);
       } catch (const NotFollowed& problem) {
         stop(call, activations, problem.what());
+      } catch (const std::exception&) {
+        stop(call, activations, "its arguments are not understood");
       }
     }
   }
@@ -379,9 +387,7 @@ class Interpreter {
   /// The weights of a layer that is not placed still have link statistics.
   void add_loose_weights(Call& call, const std::string& reason) {
     const Operation& operation = call.operation;
-    const bool layer = !unplaced_layer(operation.name).empty() ||
-                       find_linear_reader(operation.name.substr(6)) != nullptr ||
-                       find_convolution_reader(operation.name.substr(6)) != nullptr;
+    const bool layer = is_layer(operation.name);
     for (const ValueId id : operands(operation)) {
       const Signal& operand = signal(id);
       if (operand.kind != Kind::kParameter) {
@@ -447,12 +453,12 @@ class Interpreter {
   void explain_parameters() {
     for (size_t i = 0; i < tree_.parameters.size(); ++i) {
       const std::string& name = tree_.parameters[i].name;
-      const bool is_layer = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(), [&](const Use& use) {
+      const bool linked = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(), [&](const Use& use) {
         return use.layer.weight.is_same(tree_.parameters[i].value) || use.layer.bias.is_same(tree_.parameters[i].value);
       });
       if (used_by_[i].empty()) {
         builder_.flow.skipped.push_back({name, "no operator used it in the traced forward pass"});
-      } else if (!placed_[i] && !is_layer) {
+      } else if (!placed_[i] && !linked) {
         builder_.flow.skipped.push_back({name, "used by " + used_by_[i]});
       }
     }

@@ -325,6 +325,19 @@ TEST(TraceInputs, GivenInputsMakeOtherTensorsConstants) {
   EXPECT_TRUE(network.skipped.empty()) << network;
 }
 
+TEST(TraceInputs, AreNumberedAsGiven) {
+  nn::Linear a(5, 3), b(4, 3);
+  const Tensor x = torch::randn({2, 5}), y = torch::randn({2, 4});
+  const Network network = trace(
+      NamedModules{{"a", a}, {"b", b}},
+      [&] {
+        const Tensor first = b->forward(y);
+        return std::make_tuple(first, a->forward(x));
+      },
+      TraceOptions().inputs({x, y}));
+  EXPECT_EQ(chain(network), (Lines{"input1 -> b.weight -> b", "input0 -> a.weight -> a"}));
+}
+
 TEST(TraceModules, TiedNamesAppearOnceAndFrozenParametersCount) {
   struct Net : nn::Module {
     nn::Linear a{5, 5}, b{5, 5};
