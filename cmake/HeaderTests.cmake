@@ -6,7 +6,7 @@ file(GLOB found RELATIVE "${PROJECT_SOURCE_DIR}/include/dynascope" CONFIGURE_DEP
 foreach(header IN LISTS found)
   cmake_path(GET header STEM stem)
   if(NOT stem IN_LIST DYNASCOPE_RUNFILE_HEADERS AND NOT stem IN_LIST DYNASCOPE_TORCH_HEADERS)
-    message(WARNING "include/dynascope/${header} is in neither list of cmake/PublicHeaders.cmake: add it there")
+    message(FATAL_ERROR "include/dynascope/${header} is in neither list of cmake/PublicHeaders.cmake: add it there")
   endif()
 endforeach()
 
