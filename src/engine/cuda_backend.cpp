@@ -14,6 +14,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,7 +70,7 @@ class CudaBackend final : public Backend {
     // Zeros: the gaps between the spans of a row are never written.
     host_rows_ = at::zeros({slots, row_bytes_}, bytes_on(at::kCPU).pinned_memory(true));
     for (at::Tensor& row : device_rows_) {
-      row = at::zeros({row_bytes_}, bytes_on(device_));
+      row = at::zeros({slots > 0 ? row_bytes_ : 0}, bytes_on(device_));
     }
     for (int64_t slot = 0; slot < slots; ++slot) {
       copied_.emplace_back(cudaEventDisableTiming | cudaEventBlockingSync);
@@ -77,15 +78,19 @@ class CudaBackend final : public Backend {
     program_ = image_.at(bytes_of(tables_), workspace_.mutable_data_ptr<double>(),
                          static_cast<Moments*>(moments_.mutable_data_ptr()));
     stream_ = c10::cuda::getCurrentCUDAStream(device_.index());
-    upload(0, image_.bytes().data(), image_.bytes().size(), stream_);
+    upload(0, image_.bytes().data(), static_cast<int64_t>(image_.bytes().size()));
     measured_.record(stream_);
     guard_.reset();
   }
 
   ~CudaBackend() override {
-    // Copies into the host block must have ended before it goes; kernels hold device memory, which the allocator hands
-    // out again in the order of the stream.
-    DYNASCOPE_CUDA_CHECK_TEARDOWN(cudaStreamSynchronize(copy_stream_));
+    // Copies into the host block must have ended before it goes. Device memory may go at once: the allocator hands it
+    // out again in the order of the streams.
+    for (const int64_t slot : last_slot_) {
+      if (slot >= 0) {
+        DYNASCOPE_CUDA_CHECK_TEARDOWN(cudaEventSynchronize(copied_[static_cast<size_t>(slot)].get()));
+      }
+    }
   }
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
@@ -153,6 +158,9 @@ class CudaBackend final : public Backend {
     if (stream != stream_ && !capturing) {
       measured_.hold(stream);
       stream_ = stream;
+      for (const at::Tensor* used : {&tables_, &workspace_, &moments_, &device_rows_[0], &device_rows_[1]}) {
+        used->record_stream(c10::cuda::getCurrentCUDAStream(device_.index()).unwrap());
+      }
     }
     if (!histogram || image_.edge_count() == 0) {
       return;
@@ -169,14 +177,16 @@ class CudaBackend final : public Backend {
           "new histogram edges cannot be copied to the device while the stream is captured into a CUDA graph: "
           "measure once before the capture");
     }
-    upload(image_.edges_offset(), edges, static_cast<size_t>(image_.edge_count()) * sizeof(double), stream);
+    upload(image_.edges_offset(), edges, image_.edge_count() * static_cast<int64_t>(sizeof(double)));
     edges_version_ = plan_.edges_version();
   }
 
-  // From pageable memory: staged before the call returns, so that the source may change.
-  void upload(int64_t offset, const void* source, size_t bytes, cudaStream_t stream) {
+  // On the current stream, through pinned memory: from any other a copy may wait for the stream.
+  void upload(int64_t offset, const void* source, int64_t bytes) {
     if (bytes > 0) {
-      DYNASCOPE_CUDA_CHECK(cudaMemcpyAsync(bytes_of(tables_) + offset, source, bytes, cudaMemcpyHostToDevice, stream));
+      const at::Tensor staged = at::empty({bytes}, bytes_on(at::kCPU).pinned_memory(true));
+      std::memcpy(bytes_of(staged), source, static_cast<size_t>(bytes));
+      tables_.narrow(0, offset, bytes).copy_(staged, /*non_blocking=*/true);
     }
   }
 
