@@ -299,7 +299,7 @@ class Builder {
     Sizes kernel = picks(D, 1, 3), stride = picks(D, 1, 3), dilation = max ? picks(D, 1, 2) : Sizes(D, 1), padding(D);
     for (size_t d = 0; d < D; ++d) {
       padding[d] = pick(0, kernel[d] / 2);
-      if (shape_[d + 1] + 2 * padding[d] < dilation[d] * (kernel[d] - 1) + 1) {
+      if (shape_[d + 1] < dilation[d] * (kernel[d] - 1) + 1) {  // avg_pool3d refuses what padding would make fit
         kernel[d] = 1, dilation[d] = 1, padding[d] = 0;
       }
     }

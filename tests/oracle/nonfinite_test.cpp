@@ -91,8 +91,9 @@ TEST_P(NonFinite, TapOnPaddingIsNotReadByTheUnitsWhoseWindowLacksIt) {
   at::Tensor expected = at::ones({2, 4, 5}, at::kBool);
   expected.select(0, 1).slice(0, 1).slice(1, 0, 4).fill_(false);
   EXPECT_TRUE(at::equal(output, expected)) << output;
+  const auto paper = dynascope::MetricOptions::paper();
   const at::Tensor all_taps =
-      expand(infos[1], dynascope::node_strength(network, dynascope::MetricOptions::paper())[1]).isfinite();
+      expand(dynascope::node_layer_info(network, paper)[1], dynascope::node_strength(network, paper)[1]).isfinite();
   EXPECT_TRUE(all_taps[0].all().item<bool>());
   EXPECT_FALSE(all_taps[1].any().item<bool>());
   // An input unit has the link unless the output unit that would read it by that tap is outside.

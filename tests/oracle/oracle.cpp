@@ -83,7 +83,7 @@ Strengths strengths(const Chain& chain, const MetricOptions& options, const Link
     }
     const at::Tensor in = step.resample(written);
 
-    const at::Tensor units = at::ones(shape, at::TensorOptions(at::kDouble).requires_grad(true));
+    const at::Tensor units = torch::ones(shape, at::TensorOptions(at::kDouble).requires_grad(true));
     step.resample(step.apply(units, weight, false)).sum().backward();
     result.out.push_back(units.grad()[0]);
     result.in.push_back(in[0]);
