@@ -69,6 +69,7 @@ struct Read {
   int32_t use = -1;             ///< linear, convolution
   std::string operation;        ///< unknown: the operator
   std::string reason;           ///< unknown: why it is no link
+  bool may_resample = false;    ///< unknown: what it makes may have other units than what it reads
 };
 
 /// One use of one weight.

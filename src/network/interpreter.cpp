@@ -345,11 +345,23 @@ class Interpreter {
     set(renewed, unknown(operation.name, renewed, poison(mixed, operation.name, reason)));
   }
 
+  /// Makes a tensor of other sizes. A loss or a decision is the end of units, it makes no new ones.
+  bool may_resample(Call& call, const Activation& activation) const {
+    const auto& outputs = call.operation.outputs;
+    const bool makes = std::any_of(outputs.begin(), outputs.end(),
+                                   [this](ValueId id) { return value(id).floating && !value(id).sizes.empty(); });
+    return makes && call.output_sizes() != builder_.sizes(activation);
+  }
+
   /// A barrier: what it reads is not written, what it makes comes from nowhere.
   void stop(Call& call, const std::vector<Activation>& activations, const std::string& reason) {
     const Operation& operation = call.operation;
     skip(operation.name, reason);
+    const size_t first = builder_.flow.reads.size();
     const std::vector<int32_t> sources = poison(activations, operation.name, reason);
+    for (size_t i = first; i < builder_.flow.reads.size(); ++i) {
+      builder_.flow.reads[i].may_resample = may_resample(call, builder_.flow.reads[i].value);
+    }
     add_loose_weights(call, reason);
     const Signal before = operation.written.empty() ? Signal() : signal(operation.written[0]);
     for (const ValueId id : operation.outputs) {

@@ -101,17 +101,25 @@ void mark_loops(const Flow& flow, std::vector<Candidate>& candidates) {
   }
 }
 
+/// A convolution links a unit to positions: whoever makes other positions of them changes the coefficients.
+bool is_resampled_by_unknown(const Flow& flow, const Candidate& candidate) {
+  return !flow.origins[static_cast<size_t>(candidate.origin)].positions.empty() &&
+         std::any_of(candidate.reads.begin(), candidate.reads.end(),
+                     [&](int32_t read) { return flow.reads[static_cast<size_t>(read)].may_resample; });
+}
+
 /// A node layer needs to know what its links lead to: through resampling nobody knows, it does not.
 void spread(const Flow& flow, std::vector<Candidate>& candidates, const std::vector<Ends>& ends) {
   for (size_t i = 0; i < candidates.size(); ++i) {
-    if (ends[i].target_problem.empty()) {
+    const bool unknown = is_resampled_by_unknown(flow, candidates[i]);
+    if (ends[i].target_problem.empty() && !unknown) {
       continue;
     }
     if (candidates[i].problem.empty()) {
       candidates[i].problem = ends[i].target_problem;
     }
     const int32_t use = flow.origins[static_cast<size_t>(candidates[i].origin)].use;
-    for (size_t source = 0; candidates[i].resampled && source < candidates.size(); ++source) {
+    for (size_t source = 0; (candidates[i].resampled || unknown) && source < candidates.size(); ++source) {
       const auto links = std::find_if(ends[source].sources.begin(), ends[source].sources.end(),
                                       [use](const auto& end) { return end.first == use; });
       if (links != ends[source].sources.end() && candidates[source].problem.empty()) {
