@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "interpreter.hpp"
 
+#include "made_inputs.hpp"
 #include "operators.hpp"
 
 #include <dynascope/error.hpp>
@@ -34,6 +35,7 @@ class Interpreter {
       : recording_(recording),
         tree_(tree),
         inputs_given_(inputs_given),
+        made_inputs_(inputs_given ? std::set<ValueId>() : find_made_inputs(recording)),
         signals_(recording.values.size()),
         known_(recording.values.size(), false),
         used_by_(tree.parameters.size()),
@@ -112,14 +114,20 @@ class Interpreter {
       result = parameter(seen);
     } else if (seen.kind == Value::Kind::kOutside) {
       const bool constant = inputs_given_ ? !seen.given : !seen.floating || seen.tensor.numel() == 1;
-      if (!constant) {
-        result.kind = Kind::kActivation;
-        result.activation = builder_.input("", seen.sizes, seen.given, false);
+      if (!constant || made_inputs_.count(id) != 0) {
+        result = input(id);
       }
     } else if (seen.kind == Value::Kind::kUnseenView) {
       result = learn_view(id);
     }
     set(id, std::move(result));
+  }
+
+  Signal input(ValueId id) {
+    Signal result;
+    result.kind = Kind::kActivation;
+    result.activation = builder_.input("", value(id).sizes, value(id).given, false);
+    return result;
   }
 
   Signal learn_view(ValueId id) {
@@ -160,6 +168,8 @@ class Interpreter {
     Signal result;
     if (is_factory(operation.name)) {
       finish(operation, result);
+    } else if (!operation.outputs.empty() && made_inputs_.count(operation.outputs[0]) != 0) {
+      finish(operation, input(operation.outputs[0]));
     } else if (!unplaced.empty() && (!activations.empty() || uses_parameters(operation))) {
       stop(call, activations, unplaced + ", which is not placed");
     } else if (activations.empty()) {
@@ -479,6 +489,7 @@ class Interpreter {
   const Recording& recording_;
   const ModuleTree& tree_;
   const bool inputs_given_;
+  const std::set<ValueId> made_inputs_;
   FlowBuilder builder_;
   std::vector<Signal> signals_;
   std::vector<bool> known_;

@@ -90,10 +90,11 @@ Reader find_reader(const std::string& name) {
   return nullptr;
 }
 
-bool is_layer(const std::string& name) {
-  return !unplaced_layer(name).empty() || find_linear_reader(plain(name)) != nullptr ||
-         find_convolution_reader(plain(name)) != nullptr;
+bool is_placed_layer(const std::string& name) {
+  return find_linear_reader(plain(name)) != nullptr || find_convolution_reader(plain(name)) != nullptr;
 }
+
+bool is_layer(const std::string& name) { return !unplaced_layer(name).empty() || is_placed_layer(name); }
 
 bool is_whole(const std::string& name) {
   return is_transparent(name) || is_factory(name) || !unplaced_layer(name).empty() || find_reader(name) != nullptr;

@@ -65,6 +65,9 @@ bool is_factory(const std::string& name);
 /// Reads parameters as weights, and is not placed: why. Empty for all others.
 std::string unplaced_layer(const std::string& name);
 
+/// Reads parameters as weights, and is placed.
+bool is_placed_layer(const std::string& name);
+
 /// Reads parameters as weights, placed or not.
 bool is_layer(const std::string& name);
 
