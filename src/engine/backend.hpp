@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace dynascope::engine {
 
@@ -38,6 +39,9 @@ class Backend {
 
   /// "cpu" or "cuda".
   virtual const char* name() const noexcept = 0;
+
+  /// Where it measures, for a person to read: "cpu", or "cuda:0 (NVIDIA H200)".
+  virtual std::string device() const { return name(); }
 };
 
 /// The backend for the device that the plan's parameters live on. The plan must outlive it; after set_histogram_edges

@@ -151,6 +151,12 @@ class CudaBackend final : public Backend {
 
   const char* name() const noexcept override { return "cuda"; }
 
+  std::string device() const override {
+    cudaDeviceProp properties{};
+    DYNASCOPE_CUDA_CHECK(cudaGetDeviceProperties(&properties, device_.index()));
+    return device_.str() + " (" + properties.name + ")";
+  }
+
  private:
   // One workspace: a measurement on another stream waits for the last one. Edges go to the device when they are new.
   void prepare(cudaStream_t stream, bool histogram) {

@@ -106,7 +106,7 @@ std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
     backend->measure(slot, true);
     backend->wait(slot);
   }
-  description_.device = plan.device().str();
+  description_.device = backend->device();
   description_.backend = backend->name();
   description_.torch_version = TORCH_VERSION;
   return compiled_;
