@@ -18,12 +18,10 @@ set(DYNASCOPE_RUNFILE_HEADERS
     training_callback)
 set(DYNASCOPE_TORCH_HEADERS
     dynascope
-    dynascope
     metrics
     module_ref
     monitor
     network
     network_builder
-    progress_bar
     trace
     training_loop)
