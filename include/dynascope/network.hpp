@@ -37,8 +37,8 @@ struct ConvolutionAxis {
 /// Index i of the weight's side (an output or input feature or channel) meets channel or unit n of the node layer when
 /// i = first + n * stride + block * block_stride for some block in [0, blocks). Gates of recurrent layers are blocks.
 struct LinkEnd {
-  /// Position in Network::node_layers. At a target, -1 stands for a node layer that is not written: its resampling still
-  /// is part of the links that leave the sources.
+  /// Position in Network::node_layers. At a target, -1 stands for a node layer that is not written: its resampling
+  /// still is part of the links that leave the sources.
   int32_t node_layer = -1;
   /// False: n counts channels (axis 0 of the node layer), every position of a channel is linked alike but for the
   /// convolution's borders. True: n counts units in row-major order (a reader or writer of the flattened tensor).

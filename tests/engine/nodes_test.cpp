@@ -271,7 +271,8 @@ TEST_P(Nodes, ByChannelEveryWeightCountsOnce) {
     const at::Tensor flat = c.weight.sum(at::IntArrayRef({2, 3}));
     const at::Tensor by_group = flat.view({c.groups, flat.size(0) / c.groups, flat.size(1)}).sum(1).flatten();
     const at::Tensor of_rows = flat.sum(1);
-    at::Tensor in = (c.transposed ? by_group : of_rows) + head.view({2, c.outputs(), positions}).sum(at::IntArrayRef({0, 2}));
+    at::Tensor in =
+        (c.transposed ? by_group : of_rows) + head.view({2, c.outputs(), positions}).sum(at::IntArrayRef({0, 2}));
     if (c.with_bias) {
       in = in + c.bias;
     }
