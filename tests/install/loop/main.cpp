@@ -2,7 +2,9 @@
 // The loop of the README, on random data: two epochs of three batches, then a look at what the monitor says of itself.
 #include <dynascope/dynascope.hpp>
 
-#include <torch/torch.h>
+#include <torch/nn/functional.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/sgd.h>
 
 #include <cstdint>
 #include <iostream>
