@@ -65,10 +65,10 @@ DYNASCOPE_CLONES void convert(const Float16* __restrict from, double* __restrict
 }
 
 // Eight lanes.
-typedef double Vector __attribute__((vector_size(64)));
-typedef double UnalignedDoubles __attribute__((vector_size(64), aligned(8), may_alias));
-typedef float UnalignedFloats __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int64_t Bits __attribute__((vector_size(64)));
+using Vector __attribute__((vector_size(64))) = double;
+using UnalignedDoubles __attribute__((vector_size(64), aligned(8), may_alias)) = double;
+using UnalignedFloats __attribute__((vector_size(32), aligned(4), may_alias)) = float;
+using Bits __attribute__((vector_size(64))) = int64_t;
 static_assert(kRuns == sizeof(Vector) / sizeof(double), "a vector holds the runs of a row");
 
 #define DYNASCOPE_INLINE __attribute__((always_inline)) inline
