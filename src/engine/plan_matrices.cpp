@@ -192,10 +192,11 @@ void PlanCompiler::add_tiles(Matrix& matrix) {
 void PlanCompiler::add_parameters() {
   for (const NamedParameter& parameter : plan_.network_.parameters) {
     const at::Tensor& value = parameter.value;
-    const bool measured = std::any_of(plan_.watched_.begin(), plan_.watched_.end(),
-                                      [&](const auto& watched) { return watched.tensor.is_alias_of(value); });
+    const bool dense = value.layout() == at::kStrided;
+    const bool measured = dense && std::any_of(plan_.watched_.begin(), plan_.watched_.end(),
+                                               [&](const auto& watched) { return watched.tensor.is_alias_of(value); });
     if (plan_.options_.record_parameters) {
-      const auto dimensions = dimensions_of(value, 0, 6);
+      const auto dimensions = dense ? dimensions_of(value, 0, 6) : std::nullopt;
       if (!dimensions || !dtype_of(value)) {
         plan_.description_.skipped.push_back(
             {parameter.name,

@@ -50,11 +50,23 @@ ModuleTree walk_modules(const NamedModules& modules) {
   return std::move(walk.tree);
 }
 
+std::string unmeasurable(const at::Tensor& tensor) {
+  const at::ScalarType type = tensor.scalar_type();
+  if (tensor.layout() != at::kStrided) {
+    return "not a dense tensor, which is not measured";
+  }
+  if (type != at::kFloat && type != at::kDouble && type != at::kBFloat16 && type != at::kHalf) {
+    return std::string("of type ") + c10::toString(type) + ", which is not measured";
+  }
+  return "";
+}
+
 at::Tensor sibling_bias(const ModuleTree& tree, const NamedParameter& weight) {
   const size_t dot = weight.name.rfind('.');
   const std::string name = (dot == std::string::npos ? "" : weight.name.substr(0, dot + 1)) + "bias";
   for (const NamedParameter& parameter : tree.parameters) {
-    if (parameter.name == name && parameter.value.dim() == 1 && parameter.value.size(0) == weight.value.size(0)) {
+    if (parameter.name == name && parameter.value.dim() == 1 && parameter.value.size(0) == weight.value.size(0) &&
+        unmeasurable(parameter.value).empty()) {
       return parameter.value;
     }
   }

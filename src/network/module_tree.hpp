@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
 #include <vector>
 
 namespace dynascope::network {
@@ -19,6 +20,9 @@ struct ModuleTree {
 };
 
 ModuleTree walk_modules(const NamedModules& modules);
+
+/// Why links held by `tensor` cannot be measured; empty where they can.
+std::string unmeasurable(const at::Tensor& tensor);
 
 /// The parameter "bias" beside `weight` when it has an element for each of its rows; undefined otherwise.
 at::Tensor sibling_bias(const ModuleTree& tree, const NamedParameter& weight);

@@ -65,7 +65,9 @@ Network walk(const NamedModules& modules) {
   Network network;
   network.parameters = tree.parameters;
   for (const NamedParameter& parameter : tree.parameters) {
-    if (parameter.value.dim() >= 2) {
+    if (const std::string reason = network::unmeasurable(parameter.value); !reason.empty()) {
+      network.skipped.push_back({parameter.name, reason});
+    } else if (parameter.value.dim() >= 2) {
       WeightLayer layer;
       layer.name = parameter.name;
       layer.operator_name = "unknown";

@@ -47,6 +47,9 @@ Use use_of_parameter(const Call& call, const Signal& signal, const char* operato
     throw NotFollowed("its weight is no parameter of the module");
   }
   const NamedParameter& parameter = call.tree.parameters[static_cast<size_t>(signal.parameter)];
+  if (const std::string reason = unmeasurable(parameter.value); !reason.empty()) {
+    throw NotFollowed("its weight " + parameter.name + " is " + reason);
+  }
   Use use;
   use.layer.operator_name = operator_name;
   use.owner = owner_of(parameter.name);
@@ -92,6 +95,9 @@ at::Tensor bias_of(const Signal& signal, int64_t outputs) {
   }
   if (signal.kind != Signal::Kind::kParameter) {
     return {};
+  }
+  if (const std::string reason = unmeasurable(signal.view); !reason.empty()) {
+    throw NotFollowed("its bias is " + reason);
   }
   if (signal.view.numel() != outputs) {
     throw NotFollowed("its bias has another size than its outputs");
