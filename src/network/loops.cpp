@@ -8,7 +8,8 @@
 namespace dynascope::network {
 
 // A use of a weight on what derives from an earlier output of the same weight is a step in time, not a layer of its
-// own. The module that the weight belongs to then is a cell: its other weights, used as often, are steps too.
+// own. The module that the weight belongs to then is a cell: its other weights, used as often, are steps too. A weight
+// read the other way round (the decoder of a tied autoencoder) is not its module again: that is a layer of its own.
 void find_loops(Flow& flow) {
   std::map<std::string, std::vector<size_t>> uses;
   std::vector<std::set<std::string>> before(flow.origins.size());  // weights that an origin derives from
@@ -23,11 +24,12 @@ void find_loops(Flow& flow) {
       continue;
     }
     const Use& use = flow.uses[static_cast<size_t>(origin.use)];
-    if (before[position].count(use.layer.name) != 0) {
+    const std::string weight = use.layer.name + (use.layer.transposed ? " transposed" : "");
+    if (before[position].count(weight) != 0) {
       cells.insert(use.owner);
     }
-    before[position].insert(use.layer.name);
-    uses[use.layer.name].push_back(static_cast<size_t>(origin.use));
+    before[position].insert(weight);
+    uses[weight].push_back(static_cast<size_t>(origin.use));
   }
   for (const auto& [weight, positions] : uses) {
     for (const size_t position : positions) {
