@@ -54,7 +54,7 @@ Axis all_atoms(const Flow& flow, const Activation& value) {
 /// Axes of one origin whose coordinates are units, because someone next to it tells them apart.
 class Told {
  public:
-  Told(const Flow& flow, const Origin& origin) : flow_(flow) {
+  Told(const Flow& flow, const Origin& origin) : flow_(flow), is_input_(origin.kind == Origin::Kind::kInput) {
     add_roots(origin.features);
     for (const Axis& axis : origin.positions) {
       add_roots(axis);
@@ -102,17 +102,19 @@ class Told {
     }
   }
 
-  // An axis averaged away is not told apart by who reads the one coordinate left of it.
+  // An axis averaged away is not told apart by who reads the one coordinate left of it, nor is a batch of one. Of an
+  // input nobody but its readers says what its axes are: there an axis of size 1 may be the only channel.
   void add_used(const Axis& axis) {
     for (const AtomId id : leaves_of(flow_, axis)) {
       const Made made = atom_of(flow_, whole_of(flow_, id)).made;
-      if (!is_one(flow_, id) || (made != Made::kAveraged && made != Made::kSelected)) {
+      if (!is_one(flow_, id) || (is_input_ && made != Made::kAveraged && made != Made::kSelected)) {
         roots_.insert(root_of(flow_, id));
       }
     }
   }
 
   const Flow& flow_;
+  const bool is_input_;
   std::set<AtomId> roots_;
 };
 

@@ -119,6 +119,9 @@ Activation FlowBuilder::reshape(const Activation& value, const std::vector<int64
     const Axis inner = leaves(axis);
     atoms.insert(atoms.end(), inner.begin(), inner.end());
   }
+  if (std::count(sizes.begin(), sizes.end(), 0) != 0) {
+    throw NotFollowed("a tensor without elements takes another shape");
+  }
   Activation result{value.origin, std::vector<Axis>(sizes.size()), value.gone};
   size_t next = 0;
   for (size_t dim = 0; dim < sizes.size(); ++dim) {

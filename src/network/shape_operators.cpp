@@ -80,7 +80,8 @@ Activation read_expand(Call& call) {
 Activation read_select(Call& call) {
   const Activation& value = call.activation("self");
   const size_t dim = wrap(call.integer("dim", 0), value.dims.size());
-  return call.builder.squeeze(call.builder.select(value, dim, 1), dim);
+  const bool only = call.builder.size(value.dims.at(dim)) == 1;
+  return call.builder.squeeze(only ? value : call.builder.select(value, dim, 1), dim);
 }
 
 Activation read_slice(Call& call) {
