@@ -172,6 +172,8 @@ class Interpreter {
       finish(operation, input(operation.outputs[0]));
     } else if (!unplaced.empty() && (!activations.empty() || uses_parameters(operation))) {
       stop(call, activations, unplaced + ", which is not placed");
+    } else if (activations.empty() && reads_constants(operation)) {
+      stop(call, activations, "it reads no activation");
     } else if (activations.empty()) {
       read_without_activations(operation);
     } else if (operation.written.empty() && decides(operation)) {
@@ -184,12 +186,24 @@ class Interpreter {
         result.activation = flow_of(call, activations);
         place_parameters(operation);
         finish(operation, result);
+        if (is_product(operation)) {
+          products_.insert(operation.outputs.begin(), operation.outputs.end());
+        }
       } catch (const NotFollowed& problem) {
         stop(call, activations, problem.what());
       } catch (const std::exception&) {
         stop(call, activations, "its arguments are not understood");
       }
     }
+  }
+
+  /// A weight layer whose other operand holds no units (constants, decisions); not a product of parameters alone.
+  bool reads_constants(const Operation& operation) {
+    const std::vector<ValueId> ids = operands(operation);
+    return is_placed_layer(operation.name) && uses_parameters(operation) &&
+           std::any_of(ids.begin(), ids.end(), [this](ValueId id) {
+             return signal(id).kind == Kind::kConstant || signal(id).kind == Kind::kPredicate;
+           });
   }
 
   bool uses_parameters(const Operation& operation) {
@@ -232,6 +246,12 @@ class Interpreter {
     return reader(call);
   }
 
+  /// What a weight layer writes, before anything else is done to it.
+  bool is_product(const Operation& operation) const {
+    const std::vector<ValueId> ids = operands(operation);
+    return is_placed_layer(operation.name) || (is_copy(operation.name) && !ids.empty() && products_.count(ids[0]) != 0);
+  }
+
   /// x.matmul(w) + b is how a bias is spelled by hand, and by torch itself for inputs of more than two dimensions.
   void fold_bias(Call& call, const Activation& activation) {
     const std::string& name = call.operation.name;
@@ -251,7 +271,7 @@ class Interpreter {
     }
     for (const ValueId id : operands(call.operation)) {
       const Signal& operand = signal(id);
-      if (operand.kind == Kind::kActivation && readers_[static_cast<size_t>(id)] != 1) {
+      if (operand.kind == Kind::kActivation && (readers_[static_cast<size_t>(id)] != 1 || products_.count(id) == 0)) {
         return;
       }
       if (operand.kind == Kind::kParameter && operand.view.numel() == outputs && operand.view.dim() >= 1 &&
@@ -419,7 +439,7 @@ class Interpreter {
       const NamedParameter& parameter = tree_.parameters[static_cast<size_t>(operand.parameter)];
       const bool known = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(),
                                      [&](const Use& use) { return use.layer.weight.is_same(parameter.value); });
-      if (layer && !known && parameter.value.dim() >= 2) {
+      if (layer && !known && parameter.value.dim() >= 2 && unmeasurable(parameter.value).empty()) {
         builder_.flow.uses.push_back(loose_use(parameter, operation.name));
       }
     }
@@ -496,6 +516,7 @@ class Interpreter {
   std::vector<std::string> used_by_;
   std::vector<bool> placed_;
   std::vector<int> readers_;
+  std::set<ValueId> products_;  ///< values that is_product() made
 };
 
 }  // namespace

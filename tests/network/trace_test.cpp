@@ -3,6 +3,7 @@
 #include "network_test.hpp"
 
 #include <dynascope/error.hpp>
+#include <dynascope/metrics.hpp>
 #include <dynascope/network_builder.hpp>
 #include <dynascope/trace.hpp>
 
@@ -143,6 +144,35 @@ TEST(TraceLinear, ALoopOverItsOwnOutputIsNotPlaced) {
   EXPECT_NE(reason(network, "cell.weight").find("recurrent"), std::string::npos) << network;
 }
 
+TEST(TraceLinear, AWeightReadTheOtherWayRoundIsNoLoop) {
+  Pair pair;
+  const Tensor x = torch::randn({3, 5});
+  const Network network = trace(pair, [&] {
+    const Tensor code = pair.b->forward(torch::relu(pair.a->forward(x)));
+    return code.matmul(pair.b->weight).matmul(pair.a->weight);
+  });
+  EXPECT_TRUE(network.skipped.empty()) << network;
+  EXPECT_EQ(chain(network), (Lines{"input -> a.weight -> a", "a -> b.weight -> b", "b -> b.weight#2 -> b#2",
+                                   "b#2 -> a.weight#2 -> a#2"}));
+}
+
+TEST(TraceLinear, OnlyAParameterAddedToTheProductItselfIsItsBias) {
+  Bag bag;
+  const Tensor w = bag.add("w", torch::randn({5, 4})), b = bag.add("b", torch::randn({4}));
+  const Tensor x = torch::randn({3, 5});
+  EXPECT_TRUE(weight(trace(bag, [&] { return x.matmul(w) + b; }), "w").bias.is_same(b));
+  EXPECT_FALSE(weight(trace(bag, [&] { return torch::relu(x.matmul(w)) + b; }), "w").bias.defined());
+  EXPECT_FALSE(weight(trace(bag, [&] { return x.matmul(w) * 2 + b; }), "w").bias.defined());
+}
+
+TEST(TraceLinear, ABatchOfOneIsNoUnitAxis) {
+  Pair pair;
+  const Tensor x = torch::randn({1, 5});
+  const Network network = trace(pair, [&] { return pair.b->forward(pair.a->forward(x).view({-1})); });
+  EXPECT_EQ(chain(network), kPairChain);
+  EXPECT_EQ(node(network, "a").shape, Shape{6});
+}
+
 TEST(TraceTransparent, ActivationsDropoutAndScalarsKeepTheNodeLayer) {
   const Tensor scale = torch::tensor(2.0), mask = torch::ones({6}, at::kBool);
   const std::vector<std::pair<std::string, std::function<Tensor(const Tensor&)>>> cases = {
@@ -230,6 +260,43 @@ TEST(TraceBarrier, WhatIsNotUnderstoodIsNamedAndNeverGuessed) {
     EXPECT_NE(reason(network, operation), "") << network;
     EXPECT_NE(reason(network, "a"), "") << network;
   }
+}
+
+TEST(TraceBarrier, ATensorWithoutElementsIsNoCrash) {
+  Pair pair;
+  const Tensor x = torch::randn({0, 5});
+  const Network network = trace(pair, [&] { return pair.b->forward(pair.a->forward(x).view({6, 0}).t()); });
+  EXPECT_EQ(node_names(network), (Names{"input", "b"}));
+  EXPECT_NE(reason(network, "a"), "");
+}
+
+TEST(TraceBarrier, AWeightThatReadsADecisionKeepsItsStatistics) {
+  Pair pair;
+  const Tensor x = torch::randn({3, 5});
+  const Network network = trace(pair, [&] { return pair.b->forward((pair.a->forward(x) > 0).to(at::kFloat)); });
+  EXPECT_EQ(chain(network), (Lines{"input -> a.weight -> a", " -> b.weight -> "}));
+  EXPECT_TRUE(weight(network, "b.weight").bias.is_same(pair.b->bias));
+  EXPECT_EQ(reason(network, "aten::addmm"), "it reads no activation");
+}
+
+TEST(TraceBarrier, ParametersThatCannotBeMeasuredAreSkipped) {
+  Pair pair;
+  const Tensor complex = pair.register_parameter("complex", torch::randn({6, 6}, at::kComplexFloat));
+  const Tensor whole = pair.register_parameter("whole", torch::ones({6, 6}, at::kInt), false);
+  const Tensor sparse = pair.register_parameter("sparse", torch::eye(6).to_sparse(), false);
+  const Tensor x = torch::randn({3, 5});
+  const std::vector<std::function<Tensor(const Tensor&)>> between = {
+      [&](const Tensor& h) { return torch::real(h.to(at::kComplexFloat).matmul(complex)); },
+      [&](const Tensor& h) { return h.matmul(whole.to(at::kFloat)); },
+      [&](const Tensor& h) { return torch::mm(sparse, h.t()).t(); }};
+  for (const auto& layer : between) {
+    const Network network = trace(pair, [&] { return pair.b->forward(layer(pair.a->forward(x))); });
+    EXPECT_EQ(weight_names(network), (Names{"a.weight", "b.weight"}));
+    EXPECT_EQ(node_names(network), (Names{"input", "b"}));
+    EXPECT_NE(reason(network, "a").find("which is not measured"), std::string::npos) << network;
+    EXPECT_EQ(node_strength(network).size(), 2U);
+  }
+  EXPECT_EQ(weight_names(walk({{"", pair}})), (Names{"a.weight", "b.weight"}));
 }
 
 TEST(TraceBarrier, ASkipConnectionTakesDownOnlyItsNeighbours) {
