@@ -76,11 +76,12 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   /// status().
   void on_epoch_end(const Scalars& scalars) override;
 
-  /// Writes what is left and closes the sink. Blocks until done; does not throw (see status()).
+  /// Writes what is left and closes the sink. Blocks until done; does not throw (see status()). Done as well when the
+  /// program calls exit() while it trains.
   void on_train_end() override;
 
-  /// Attaches a value to the next row; for loops without epochs. `key` must be one of MonitorOptions::scalars; of
-  /// several values before a row the last one counts.
+  /// Attaches a value to the next row, before on_train_begin to row 0; for loops without epochs. `key` must be one of
+  /// MonitorOptions::scalars; of several values before a row the last one counts.
   void log(std::string_view key, double value);
 
   /// What has been recorded so far, and the first thing that went wrong.

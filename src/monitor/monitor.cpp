@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "exit_hook.hpp"
 #include "log.hpp"
 #include "nonfinite.hpp"
 #include "options.hpp"
@@ -12,8 +13,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <thread>
 #include <utility>
 
 namespace dynascope {
@@ -81,9 +85,11 @@ class Monitor::Impl {
     }
     open(std::move(network));
     state_ = State::kTraining;
+    exit_hook_.emplace([this, trains = std::this_thread::get_id()] { close_at_exit(trains); });
   }
 
   void train_end() noexcept {
+    exit_hook_.reset();
     if (state_ == State::kTraining) {
       session_->end();
       writer_->finish();
@@ -111,6 +117,14 @@ class Monitor::Impl {
     } catch (...) {  // no memory to say it
     }
     return nullptr;
+  }
+
+  void log(std::string_view key, double value) {
+    if (state_ == State::kSetUp) {
+      early_scalars_.insert_or_assign(std::string(key), value);
+    } else if (auto* training = session("log")) {
+      training->log(key, value);
+    }
   }
 
   const NamedModules& modules() const noexcept { return modules_; }
@@ -145,9 +159,21 @@ class Monitor::Impl {
     session_.emplace(monitor::Session::Options{monitor::Schedule(options_.every_n_steps()), options_.histogram(),
                                                options_.scalars()},
                      *subject_, *writer_, ledger_);
+    for (const auto& [key, value] : early_scalars_) {
+      session_->log(key, value);
+    }
     session_->begin(std::move(first));
     if (!first_early_call_.empty()) {
       writer_->push(Event{0, 0, EventCode::kError, 0, first_early_call_});
+    }
+  }
+
+  // Elsewhere than in the thread that trains, which may be anywhere in the session, only what is queued can be saved.
+  void close_at_exit(std::thread::id trains) noexcept {
+    if (std::this_thread::get_id() == trains) {
+      train_end();
+    } else {
+      writer_->finish();
     }
   }
 
@@ -169,11 +195,13 @@ class Monitor::Impl {
   Network network_;
   bool has_network_ = false;
   std::string first_early_call_, first_late_call_;
+  std::map<std::string, double> early_scalars_;  // of row 0
 
   monitor::Ledger ledger_;
   std::unique_ptr<monitor::Parameters> subject_;
   std::unique_ptr<monitor::Writer> writer_;
   std::optional<monitor::Session> session_;
+  std::optional<monitor::ExitHook> exit_hook_;
 };
 
 Monitor::Monitor(const ModuleRef& module, MonitorOptions options)
@@ -242,9 +270,7 @@ void Monitor::on_train_end() {
 
 void Monitor::log(std::string_view key, double value) {
   if (impl_) {
-    if (auto* session = impl_->session("log")) {
-      session->log(key, value);
-    }
+    impl_->log(key, value);
   }
 }
 

@@ -78,7 +78,7 @@ void Writer::start(Inspect inspect) {
 
 std::optional<int64_t> Writer::acquire() noexcept {
   std::unique_lock lock(mutex_);
-  if (free_.empty() && started_ && !failed()) {
+  if (free_.empty() && started_ && !failed() && !closed_) {
     if (!thread_.joinable()) {
       lock.unlock();
       pump();
@@ -107,7 +107,7 @@ template <typename T>
 void Writer::enqueue(T&& entry, bool row) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    if (failed()) {
+    if (failed() || closed_) {
       return;
     }
     queue_.emplace_back(std::forward<T>(entry));
@@ -273,10 +273,9 @@ void Writer::close_sink() noexcept {
 }
 
 void Writer::finish() noexcept {
-  if (!started_ || closed_) {
+  if (!started_ || closed_.exchange(true)) {
     return;
   }
-  closed_ = true;
   if (!thread_.joinable()) {
     pump();
     close_sink();

@@ -65,7 +65,7 @@ class Writer {
   /// True once the sink or a backend has failed: rows are then discarded.
   bool failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
-  /// Writes what is left, flushes and closes the sink; returns when that is done.
+  /// Writes what is left, flushes and closes the sink; returns when that is done. What is pushed later is discarded.
   void finish() noexcept;
 
  private:
@@ -96,7 +96,8 @@ class Writer {
   bool urgent_ = false, closing_ = false;
 
   std::atomic<bool> failed_{false};
-  bool started_ = false, closed_ = false;
+  std::atomic<bool> closed_{false};
+  bool started_ = false;
   bool sink_usable_ = true;
   int64_t unflushed_rows_ = 0;
   int64_t last_step_ = 0;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace dynascope {
@@ -243,6 +244,58 @@ TEST(Monitor, DestructorClosesWhatWasLeftOpen) {
   const RunFile file(path.string());
   EXPECT_EQ(file.rows(), 3);
   EXPECT_FALSE(file.in_progress());
+}
+
+// Runs in a process of its own: `last` ends it while the run is under way.
+void record_until(const std::string& path, void (*last)()) {
+  Net net = make_net();
+  Monitor monitor(net, MonitorOptions(path).every_n_steps(1).title("cut short"));
+  monitor.trace([&] { return net->forward(example()); });
+  monitor.on_train_begin();
+  monitor.on_step_end();
+  monitor.on_epoch_end();
+  monitor.on_step_end();
+  last();
+}
+
+class MonitorDeathTest : public testing::Test {
+ protected:
+  MonitorDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(MonitorDeathTest, AProgramThatCallsExitClosesItsRunWhole) {
+  const std::string path = testing::TempDir() + "dynascope-exit-test.h5";
+  std::filesystem::remove(path);
+  EXPECT_EXIT(record_until(path, [] { std::exit(3); }), testing::ExitedWithCode(3), "^$");
+  const RunFile file(path);
+  EXPECT_EQ(file.row_index().step, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_FALSE(file.in_progress());
+  std::filesystem::remove(path);
+}
+
+TEST_F(MonitorDeathTest, AnotherThreadThatCallsExitSavesWhatIsQueued) {
+  const std::string path = testing::TempDir() + "dynascope-exit-thread-test.h5";
+  std::filesystem::remove(path);
+  EXPECT_EXIT(record_until(path, [] { std::thread([] { std::exit(3); }).join(); }), testing::ExitedWithCode(3), "^$");
+  const RunFile file(path);
+  EXPECT_EQ(file.row_index().step, (std::vector<int64_t>{0, 1}));
+  EXPECT_FALSE(file.in_progress());
+  std::filesystem::remove(path);
+}
+
+TEST(Monitor, AValueLoggedBeforeTrainingBelongsToRowZero) {
+  Net net = make_net();
+  const auto sink = std::make_shared<MemorySink>();
+  Monitor monitor(net, MonitorOptions().sink(sink).scalars({"accuracy", "loss"}));
+  monitor.log("accuracy", 0.5);
+  monitor.log("accuracy", 0.1);
+  train(net, &monitor, 1);
+  monitor.on_train_end();
+  ASSERT_EQ(sink->rows().size(), 2u);
+  EXPECT_EQ(sink->rows()[0].scalars[0], 0.1);
+  EXPECT_TRUE(std::isnan(sink->rows()[0].scalars[1]));
+  EXPECT_TRUE(std::isnan(sink->rows()[1].scalars[0]));
+  EXPECT_EQ(monitor.status().errors, 0);
 }
 
 TEST(Monitor, DisabledInTheEnvironmentDoesNothingAtAll) {
