@@ -71,7 +71,7 @@ class DYNASCOPE_API MonitorOptions {
   /// The user's hyper-parameters as JSON text; stored in the run file's attribute `config`.
   DYNASCOPE_OPTION(std::string, config);
 
-  /// Free text for the run file's attributes `title` and `source`.
+  /// Free text for the run file's attributes `title` and `source`; without it they say what the file is.
   DYNASCOPE_OPTION(std::string, title);
   DYNASCOPE_OPTION(std::string, source);
 

@@ -198,7 +198,8 @@ class Rules:
         for name, pattern in [("created", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), ("Conventions", r"CF-1\.\d+"),
                               ("run_id", r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"),
                               ("creator_version", r"\d+\.\d+\.\d+"), ("torch_version", r".+"), ("device", r".+"),
-                              ("host", r".+"), ("command", r".+"), ("history", r".+")]:
+                              ("host", r".+"), ("command", r".+"), ("history", r".+"), ("title", r".+"),
+                              ("source", r".+")]:
             self.require(re.fullmatch(pattern, value[name]), f"attribute {name} must match {pattern}, is {value[name]!r}")
         self.require(attributes.get("ddof") == 0 and attributes["ddof"].dtype.kind == "i", "ddof must be the integer 0")
         try:
