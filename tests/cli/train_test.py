@@ -20,7 +20,9 @@ import numpy
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples" / "python"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import make_digits  # noqa: E402
+import run_file_rules  # noqa: E402
 
 TRAIN = os.environ["DYNASCOPE_TRAIN"]
 BINS = 128
@@ -32,6 +34,7 @@ def train(folder, *arguments, check=True):
                             text=True, timeout=100)
     if check:
         assert result.returncode == 0, result.stderr
+        run_file_rules.check_measured(out)
     return out, result
 
 
