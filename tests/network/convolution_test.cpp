@@ -375,5 +375,16 @@ TEST(TraceBuilder, ATracedLeNetIsTheOneBuiltByHand) {
   expect_same(traced, builder.build());
 }
 
+TEST(TracePooling, TheOnlyCoordinateLeftMayBeSelected) {
+  nn::Conv2d conv(nn::Conv2dOptions(3, 4, 3));
+  nn::Linear fc(4, 2);
+  const Tensor x = torch::randn({2, 3, 6, 6});
+  const Network network = trace(NamedModules{{"conv", conv}, {"fc", fc}}, [&] {
+    return fc->forward(torch::adaptive_avg_pool2d(conv->forward(x), {1, 1}).select(3, 0).select(2, 0));
+  });
+  EXPECT_TRUE(network.skipped.empty()) << network;
+  EXPECT_EQ(chain(network), (Lines{"input -> conv.weight -> conv", "conv -> fc.weight -> fc"}));
+}
+
 }  // namespace
 }  // namespace dynascope::test
