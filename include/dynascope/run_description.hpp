@@ -94,8 +94,8 @@ struct RunDescription {
   std::string device;         ///< "cpu", "cuda:0", with the GPU's name where there is one
   std::string backend;        ///< "cpu" or "cuda"
   std::string config = "{}";  ///< JSON: monitor options and the user's hyper-parameters
-  std::string title;          ///< empty: the run file gets a general one
-  std::string source;         ///< likewise
+  std::string title = "Node strengths and layer fluctuations of a training run";
+  std::string source = "weights of a neural network in training, measured by dynascope";
 };
 
 }  // namespace dynascope

@@ -148,8 +148,12 @@ class Monitor::Impl {
     RunDescription description = subject->description();
     description.scalars = options_.scalars();
     description.config = monitor::config_json(options_);
-    description.title = options_.title();
-    description.source = options_.source();
+    if (!options_.title().empty()) {
+      description.title = options_.title();
+    }
+    if (!options_.source().empty()) {
+      description.source = options_.source();
+    }
     sink->open(description, subject->layout());
     writer->start(monitor::NonFiniteFinder(description, subject->layout()));
     tell(description);

@@ -33,10 +33,6 @@ auto column_of(const List& list, Get get) {
   return values;
 }
 
-const std::string& or_else(const std::string& text, const std::string& otherwise) {
-  return text.empty() ? otherwise : text;
-}
-
 void index_scale(Maker& maker, const std::string& path, int64_t size, const char* long_name) {
   maker.values(path, counting(size), {Axis{path, size}}, {long_name, "1"});
 }
@@ -63,9 +59,8 @@ void root_attributes(hid_t file, const RunDescription& description) {
   text("granularity", to_string(metrics.granularity()));
   h5::write_attribute(file, "ddof", int64_t{0});
   text("config", description.config);
-  text("title", or_else(description.title, "Node strengths and layer fluctuations of a training run"));
-  text("source", or_else(description.source,
-                         "weights of a neural network in training, measured by dynascope " DYNASCOPE_VERSION));
+  text("title", description.title);
+  text("source", description.source);
   text("history", created + " created by dynascope " DYNASCOPE_VERSION ": " + command);
   text("Conventions", schema::kConventions);
 }
