@@ -33,7 +33,7 @@ std::string positions_of(const Flow& flow, const Candidate& candidate) {
 
 }  // namespace
 
-std::string make_distinct(std::string name, std::set<std::string>& taken) {
+std::string make_distinct(const std::string& name, std::set<std::string>& taken) {
   std::string distinct = name;
   for (int number = 2; !taken.insert(distinct).second; ++number) {
     distinct = name + "#" + std::to_string(number);

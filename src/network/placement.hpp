@@ -43,6 +43,6 @@ Network place(Flow flow);
 std::vector<std::string> name_candidates(const Flow& flow, const std::vector<Candidate>& candidates);
 
 /// `name`, or `name` with the first of #2, #3, ... that is not in `taken`; adds it to `taken`.
-std::string make_distinct(std::string name, std::set<std::string>& taken);
+std::string make_distinct(const std::string& name, std::set<std::string>& taken);
 
 }  // namespace dynascope::network
