@@ -11,6 +11,7 @@ set(DYNASCOPE_RUNFILE_HEADERS
     monitor_status
     option
     progress_bar
+    recover
     row_layout
     run_description
     run_file

@@ -22,6 +22,7 @@ struct RunProvenance {
   std::string run_id;   ///< UUID
   std::string host;
   std::string command;
+  std::string history;  ///< a line per program that wrote the file: created, recovered, resumed
 };
 
 /// When the rows were taken; each vector has one entry per row.
@@ -61,6 +62,10 @@ class DYNASCOPE_RUNFILE_API RunFile {
 
   /// True when the file was left open: a writer still has it, or died. As of the last refresh.
   bool in_progress() const noexcept;
+
+  /// True while the process that writes the run lives; false for one that was left behind, and for a finished one. True
+  /// for every file that was left open where the file system knows no locks. Asks now, not as of the last refresh.
+  bool has_writer() const;
 
   /// Steps, epochs and times of all visible rows.
   RunRows row_index() const;

@@ -2,17 +2,23 @@
 #include "create.hpp"
 
 #include "maker.hpp"
-#include "provenance.hpp"
 #include "schema.hpp"
 
-#include <dynascope/version.hpp>
+#include <dynascope/error.hpp>
 
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
 #include <numeric>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace dynascope {
 namespace {
+
+namespace fs = std::filesystem;
 
 using h5::Axis;
 using h5::Maker;
@@ -37,19 +43,17 @@ void index_scale(Maker& maker, const std::string& path, int64_t size, const char
   maker.values(path, counting(size), {Axis{path, size}}, {long_name, "1"});
 }
 
-void root_attributes(hid_t file, const RunDescription& description) {
-  const std::string created = provenance::now_utc();
-  const std::string command = provenance::command_line();
+void root_attributes(hid_t file, const RunDescription& description, const RunProvenance& from) {
   const MetricOptions& metrics = description.metrics;
   const auto text = [&](const char* name, std::string_view value) { h5::write_attribute(file, name, value); };
   text("schema", schema::kSchema);
   text("schema_version", schema::kVersion);
-  text("definitions_version", schema::kDefinitionsVersion);
-  text("creator_version", DYNASCOPE_VERSION);
-  text("created", created);
-  text("run_id", provenance::random_uuid());
-  text("host", provenance::host_name());
-  text("command", command);
+  text("definitions_version", from.definitions_version);
+  text("creator_version", from.creator_version);
+  text("created", from.created);
+  text("run_id", from.run_id);
+  text("host", from.host);
+  text("command", from.command);
   text("torch_version", description.torch_version);
   text("device", description.device);
   text("backend", description.backend);
@@ -61,7 +65,7 @@ void root_attributes(hid_t file, const RunDescription& description) {
   text("config", description.config);
   text("title", description.title);
   text("source", description.source);
-  text("history", created + " created by dynascope " DYNASCOPE_VERSION ": " + command);
+  text("history", from.history);
   text("Conventions", schema::kConventions);
 }
 
@@ -203,9 +207,46 @@ void measured(Maker& maker, const RunDescription& description, const RowLayout& 
 
 }  // namespace
 
-void create_run(hid_t file, const RunDescription& description, const RowLayout& layout) {
-  Maker maker(file);
-  root_attributes(file, description);
+std::string make_room(const std::string& path, bool overwrite) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    const fs::path folder = fs::path(path).parent_path();
+    if (!folder.empty() && !fs::is_directory(folder, error)) {
+      throw Error("cannot create " + path + ": there is no folder " + folder.string() + "; make it first");
+    }
+    return path;
+  }
+  if (!fs::is_regular_file(status)) {
+    throw Error("cannot create " + path + ": it exists and is no regular file; choose another path");
+  }
+  if (!overwrite) {
+    throw Error("cannot create " + path +
+                ": it exists already; choose another path, remove it, or set overwrite(true)");
+  }
+  const fs::path target = fs::canonical(path, error);
+  if (error || !fs::remove(target, error)) {
+    throw Error("cannot overwrite " + path + ": " + error.message());
+  }
+  return target.string();
+}
+
+void sync_to_disk(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
+  if (!done) {
+    throw Error("cannot fsync " + path + ": " + std::strerror(reason));
+  }
+}
+
+void create_run(hid_t file, const RunDescription& description, const RowLayout& layout, const RunProvenance& provenance,
+                const h5::Packing& packing) {
+  Maker maker(file, packing);
+  root_attributes(file, description, provenance);
   maker.values<uint64_t>("/committed", {0}, {}, {"rows that are complete", "1"});
   row_columns(maker);
   nodes(maker, description);

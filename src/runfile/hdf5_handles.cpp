@@ -13,6 +13,9 @@ namespace {
 // attempts never comes back from broken metadata; these take a quarter of a second.
 constexpr unsigned kReadAttempts = 28;
 
+// Of the page cache, on every platform that LibTorch has CUDA for; larger ones are multiples of it.
+constexpr hsize_t kPageBytes = 4096;
+
 herr_t collect(unsigned, const H5E_error2_t* entry, void* into) {
   if (entry->desc != nullptr && *entry->desc != '\0') {
     static_cast<std::vector<std::string>*>(into)->emplace_back(entry->desc);
@@ -147,22 +150,34 @@ Id register_driver(const H5FD_class_t& driver) {
   return own(H5FDregister(&driver), H5FDunregister, "register", "a file driver");
 }
 
+// A process that is killed while it writes may have written part of what it was asked to: Linux stops between two
+// pages. A metadata block that lies across two pages would then be half old and half new, and never be read again, so
+// HDF5 is told to put none there. (Of blocks larger than a page only the index of a dataset with thousands of chunks
+// changes after the creation of a run: docs/reliability.md.)
+void keep_blocks_in_pages(hid_t creation) {
+  check(H5Pset_file_space_strategy(creation, H5F_FSPACE_STRATEGY_PAGE, 0, 1), "set", "the file space strategy");
+  check(H5Pset_file_space_page_size(creation, kPageBytes), "set", "the size of a page");
+}
+
 Id create_file(const std::string& path, hid_t driver, const void* info) {
   const Id creation = property_list(H5P_FILE_CREATE);
   track_order(creation.get());
+  keep_blocks_in_pages(creation.get());
   const Id access = property_list(H5P_FILE_ACCESS);
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "set", "the library version bounds");
   check(H5Pset_driver(access.get(), driver, info), "set", "the file driver");
   return own(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.get(), access.get()), H5Fclose, "create", path);
 }
 
-Id open_file(const std::string& path, bool swmr) {
-  if (!swmr) {
-    return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose, "open", path);
-  }
+Id open_file(const std::string& path, bool swmr, hid_t driver, const void* info) {
   const Id access = property_list(H5P_FILE_ACCESS);
-  check(H5Pset_metadata_read_attempts(access.get(), kReadAttempts), "set", "the number of read attempts");
-  return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.get()), H5Fclose, "open", path);
+  check(H5Pset_driver(access.get(), driver, info), "set", "the file driver");
+  unsigned how = H5F_ACC_RDONLY;
+  if (swmr) {
+    check(H5Pset_metadata_read_attempts(access.get(), kReadAttempts), "set", "the number of read attempts");
+    how |= H5F_ACC_SWMR_READ;
+  }
+  return own(H5Fopen(path.c_str(), how, access.get()), H5Fclose, "open", path);
 }
 
 void start_swmr_write(hid_t file) { check(H5Fstart_swmr_write(file), "let readers into", "the run file"); }
@@ -187,6 +202,10 @@ Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, co
   } else {
     check(H5Pset_chunk(creation.get(), static_cast<int>(storage.chunk.size()), storage.chunk.data()),
           "set the chunks of", path);
+  }
+  if (storage.deflate > 0 && !storage.chunk.empty()) {
+    check(H5Pset_shuffle(creation.get()), "set the filters of", path);
+    check(H5Pset_deflate(creation.get(), storage.deflate), "set the filters of", path);
   }
   if (storage.fill != nullptr) {
     check(H5Pset_fill_value(creation.get(), storage.fill_type, storage.fill), "set the fill value of", path);
@@ -218,7 +237,8 @@ namespace {
 void describe_extent(hid_t space, Shape& shape) {
   const int rank = check(H5Sget_simple_extent_ndims(space), "read", "a rank");
   shape.dims.resize(static_cast<size_t>(rank));
-  check(H5Sget_simple_extent_dims(space, shape.dims.data(), nullptr), "read", "an extent");
+  shape.limits.resize(static_cast<size_t>(rank));
+  check(H5Sget_simple_extent_dims(space, shape.dims.data(), shape.limits.data()), "read", "an extent");
   if (H5Sget_simple_extent_type(space) == H5S_NULL) {
     shape.count = 0;
   }
@@ -254,6 +274,31 @@ Shape attribute_shape(hid_t attribute) {
   describe_extent(own(H5Aget_space(attribute), H5Sclose, "read", "an attribute's extent").get(), shape);
   describe_type(attribute_type(attribute).get(), shape);
   return shape;
+}
+
+std::optional<double> fill_of(hid_t dataset) {
+  const Id creation = own(H5Dget_create_plist(dataset), H5Pclose, "read", "how a dataset was made");
+  H5D_fill_value_t status = H5D_FILL_VALUE_ERROR;
+  check(H5Pfill_value_defined(creation.get(), &status), "read", "a fill value");
+  if (status != H5D_FILL_VALUE_USER_DEFINED) {
+    return std::nullopt;
+  }
+  double value = 0;
+  check(H5Pget_fill_value(creation.get(), H5T_NATIVE_DOUBLE, &value), "read", "a fill value");
+  return value;
+}
+
+bool same_type(hid_t a, hid_t b) { return check(H5Tequal(a, b), "compare", "types") > 0; }
+
+std::vector<std::string> attribute_names(hid_t object) {
+  std::vector<std::string> names;
+  const auto add = [](hid_t, const char* name, const H5A_info_t*, void* into) -> herr_t {
+    static_cast<std::vector<std::string>*>(into)->emplace_back(name);
+    return 0;
+  };
+  hsize_t at = 0;
+  check(H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at, add, &names), "read", "attributes");
+  return names;
 }
 
 Id type_of(hid_t dataset) { return own(H5Dget_type(dataset), H5Tclose, "read", "a dataset's type"); }
@@ -294,6 +339,16 @@ void set_scale(hid_t dataset, const std::string& name) {
 
 void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path) {
   check(H5DSattach_scale(dataset, scale, static_cast<unsigned>(axis)), "attach a dimension scale to", path);
+}
+
+bool is_scale(hid_t dataset) { return check(H5DSis_scale(dataset), "look at", "a dimension scale") > 0; }
+
+int scales_on(hid_t dataset, size_t axis) {
+  return check(H5DSget_num_scales(dataset, static_cast<unsigned>(axis)), "count", "dimension scales");
+}
+
+bool is_attached(hid_t dataset, hid_t scale, size_t axis) {
+  return check(H5DSis_attached(dataset, scale, static_cast<unsigned>(axis)), "look at", "a dimension scale") > 0;
 }
 
 Id find_attribute(hid_t at, const char* name) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "fork_gate.hpp"
+
 #include <dynascope/error.hpp>
 
 #include <hdf5.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +18,8 @@
 // Call names carry their version (H5Dcreate2), so the program means the same whatever API HDF5 was built to default to.
 namespace dynascope::h5 {
 
-/// Keeps HDF5 from printing its error stack while it lives, and gives the user's setting back afterwards.
+/// Keeps HDF5 from printing its error stack while it lives, and gives the user's setting back afterwards. Whatever we
+/// do with HDF5 happens under one, so that it also tells fork() to wait.
 class Silence {
  public:
   Silence();
@@ -24,6 +28,7 @@ class Silence {
   Silence& operator=(const Silence&) = delete;
 
  private:
+  fork_gate::Inside inside_;
   H5E_auto2_t function_ = nullptr;
   void* data_ = nullptr;
 };
@@ -81,7 +86,8 @@ Id rows_of(hid_t dataset, hsize_t first, const Dims& dims);
 Id register_driver(const H5FD_class_t& driver);
 /// Creates a file that must not exist, in the format that 1.10 reads whatever the HDF5 release. `info` is the driver's.
 Id create_file(const std::string& path, hid_t driver, const void* info);
-Id open_file(const std::string& path, bool swmr);
+/// Opens it for reading; `info` is the driver's.
+Id open_file(const std::string& path, bool swmr, hid_t driver, const void* info);
 void start_swmr_write(hid_t file);
 void flush(hid_t file);
 
@@ -93,6 +99,7 @@ struct Storage {
   Dims chunk;
   hid_t fill_type = H5I_INVALID_HID;
   const void* fill = nullptr;
+  unsigned deflate = 0;  ///< level of compression of chunks; 0: none
 };
 Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, const Storage& storage);
 Id open_dataset(hid_t at, const std::string& path);
@@ -104,6 +111,7 @@ void read(hid_t dataset, hid_t type, hid_t memory, hid_t file, void* values, con
 /// What a dataset or attribute is, without its values.
 struct Shape {
   Dims dims;
+  Dims limits;                      ///< H5S_UNLIMITED where an axis grows
   uint64_t count = 1;               ///< product of dims, at most 2^64 - 1
   H5T_class_t kind = H5T_NO_CLASS;  ///< H5T_NO_CLASS also for strings of variable length
   size_t element_bytes = 0;
@@ -112,9 +120,13 @@ struct Shape {
 };
 Shape shape_of(hid_t dataset);
 Shape attribute_shape(hid_t attribute);
+/// The fill value, as a double; none where the dataset was given none.
+std::optional<double> fill_of(hid_t dataset);
 Id type_of(hid_t dataset);
+bool same_type(hid_t a, hid_t b);
 Id attribute_type(hid_t attribute);
 H5T_str_t padding_of(hid_t string_type);
+std::vector<std::string> attribute_names(hid_t object);
 
 /// True where `path`, whose parents exist, is a hard link.
 bool is_hard_link(hid_t at, const std::string& path);
@@ -123,6 +135,10 @@ std::vector<std::string> link_names(hid_t group, const std::string& path);
 
 void set_scale(hid_t dataset, const std::string& name);
 void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path);
+bool is_scale(hid_t dataset);
+/// Number of scales on an axis, and whether `scale` is one of them.
+int scales_on(hid_t dataset, size_t axis);
+bool is_attached(hid_t dataset, hid_t scale, size_t axis);
 
 /// Invalid where there is no such attribute.
 Id find_attribute(hid_t at, const char* name);

@@ -3,63 +3,20 @@
 #include "create.hpp"
 #include "hdf5_handles.hpp"
 #include "output_file.hpp"
+#include "provenance.hpp"
 #include "schema.hpp"
 
 #include <dynascope/error.hpp>
 #include <dynascope/hdf5_sink.hpp>
 
 #include <atomic>
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <optional>
-#include <unistd.h>
 #include <utility>
 
 namespace dynascope {
-namespace {
 
 namespace fs = std::filesystem;
-
-// Never truncates a file in place: one that a reader or another writer holds stays whole for them, under no name.
-std::string make_room(const std::string& path, bool overwrite) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) {
-    const fs::path folder = fs::path(path).parent_path();
-    if (!folder.empty() && !fs::is_directory(folder, error)) {
-      throw Error("cannot create " + path + ": there is no folder " + folder.string() + "; make it first");
-    }
-    return path;
-  }
-  if (!fs::is_regular_file(status)) {
-    throw Error("cannot create " + path + ": it exists and is no regular file; choose another path");
-  }
-  if (!overwrite) {
-    throw Error("cannot create " + path +
-                ": it exists already; choose another path, remove it, or set overwrite(true)");
-  }
-  const fs::path target = fs::canonical(path, error);
-  if (error || !fs::remove(target, error)) {
-    throw Error("cannot overwrite " + path + ": " + error.message());
-  }
-  return target.string();
-}
-
-void sync_to_disk(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool done = descriptor >= 0 && ::fsync(descriptor) == 0;
-  const int reason = errno;
-  if (descriptor >= 0) {
-    ::close(descriptor);
-  }
-  if (!done) {
-    throw Error("cannot fsync " + path + ": " + std::strerror(reason));
-  }
-}
-
-}  // namespace
 
 class Hdf5Sink::Impl {
  public:
@@ -77,7 +34,7 @@ class Hdf5Sink::Impl {
     file_.emplace(path_);
     opened_ = true;
     try {
-      create_run(file_->get(), description, layout);
+      create_run(file_->get(), description, layout, provenance::of_this_process());
       file_->flush();
       file_->start_swmr();
       appender_.emplace(file_->get(), description, layout);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "input_file.hpp"
 
+#include "input_driver.hpp"
+#include "life_mark.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -31,16 +34,15 @@ std::string trimmed(const char* from, size_t bytes, H5T_str_t padding) {
 }
 
 int open_regular(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    throw Error("cannot open " + path + ": " + std::strerror(errno));
-  }
-  if (!S_ISREG(status.st_mode)) {
-    throw Error("cannot open " + path + ": it is no regular file");
-  }
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a named pipe would wait for someone to write to it.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     throw Error("cannot open " + path + ": " + std::strerror(errno));
+  }
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    throw Error("cannot open " + path + ": it is no regular file");
   }
   return descriptor;
 }
@@ -64,15 +66,16 @@ InputFile::InputFile(std::string path) : path_(std::move(path)), descriptor_(ope
     if (!superblock(descriptor_)) {
       throw Error(path_ + " is no HDF5 file");
     }
+    driver_ = register_input_driver();
     live_ = marked_open();
     try {
-      file_ = open_file(path_, live_);
+      file_ = open_file(path_, live_, driver_.get(), &descriptor_);
     } catch (const Hdf5Error&) {
       if (live_) {
         throw;
       }
       live_ = true;
-      file_ = open_file(path_, live_);
+      file_ = open_file(path_, live_, driver_.get(), &descriptor_);
     }
   } catch (...) {
     ::close(descriptor_);
@@ -91,6 +94,8 @@ bool InputFile::marked_open() const {
   const auto block = superblock(descriptor_);
   return block && (*block)[kVersion] >= 3 && ((*block)[kConsistency] & 5U) != 0;
 }
+
+bool InputFile::has_writer() const { return has_life_mark(descriptor_); }
 
 void InputFile::refuse(const std::string& what) const {
   std::string line = path_ + ": " + what;
@@ -132,6 +137,16 @@ InputFile::Dataset InputFile::open(const std::string& object) const {
   dataset.kind = shape.kind;
   dataset.element_bytes = shape.element_bytes;
   dataset.filtered = shape.filtered;
+  return dataset;
+}
+
+InputFile::Dataset InputFile::open_rows(const std::string& object, const std::vector<int64_t>& row) const {
+  Dataset dataset = open(object);
+  check_rank(dataset, row.size() + 1);
+  if (!std::equal(row.begin(), row.end(), dataset.dims.begin() + 1,
+                  [](int64_t a, hsize_t b) { return static_cast<hsize_t>(a) == b; })) {
+    refuse("the rows of " + object + " are not of the shape that the file's layers tell");
+  }
   return dataset;
 }
 

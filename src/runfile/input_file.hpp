@@ -41,11 +41,16 @@ class InputFile {
   /// What the file says now about being open for writing. Reads the disk, not HDF5's memory of it.
   bool marked_open() const;
 
+  /// A process holds it for writing; false for one that was left behind. True where the file system cannot tell.
+  bool has_writer() const;
+
   /// Opened as a SWMR reader: datasets may grow.
   bool live() const noexcept { return live_; }
 
   bool has(const std::string& object) const;
   Dataset open(const std::string& object) const;
+  /// A per-row dataset whose rows must have the shape `row`.
+  Dataset open_rows(const std::string& object, const std::vector<int64_t>& row) const;
   Id group(const std::string& object) const;
 
   /// Names in a group, in the order of creation where the file tells it.
@@ -85,6 +90,7 @@ class InputFile {
   std::string path_;
   int descriptor_ = -1;
   bool live_ = false;
+  Id driver_;
   Id file_;
 };
 

@@ -8,20 +8,18 @@
 namespace dynascope::h5 {
 namespace {
 
-// A flush rewrites the chunk under way, and a file holds at least one chunk of each dataset: small chunks keep both
-// cheap. Rows of more than this have a chunk each, unless they outgrow what HDF5 takes (4 GiB).
-constexpr hsize_t kChunkBytes = 8192;
-constexpr hsize_t kMostRowsPerChunk = 256;
+// HDF5 takes up to 4 GiB.
 constexpr hsize_t kLargestChunkBytes = hsize_t{1} << 30;
 
-Dims chunk_of(const Dims& dims, size_t element_bytes) {
+// Rows, or a row, or where that is too large a part of one.
+Dims chunk_of(const Dims& dims, size_t element_bytes, const Packing& packing) {
   Dims chunk(dims.size());
   hsize_t row_bytes = element_bytes;
   for (size_t axis = 1; axis < dims.size(); ++axis) {
     chunk[axis] = std::max<hsize_t>(dims[axis], 1);
     row_bytes *= chunk[axis];
   }
-  chunk[0] = std::clamp<hsize_t>(kChunkBytes / row_bytes, 1, kMostRowsPerChunk);
+  chunk[0] = std::clamp<hsize_t>(packing.chunk_bytes / row_bytes, 1, packing.most_rows_per_chunk);
   for (size_t axis = 1; axis < dims.size() && row_bytes > kLargestChunkBytes; ++axis) {
     row_bytes /= chunk[axis];
     chunk[axis] = std::max<hsize_t>(kLargestChunkBytes / std::max<hsize_t>(row_bytes, 1), 1);
@@ -92,7 +90,8 @@ Id Maker::dataset(const std::string& path, const Element& element, const std::ve
     dims.push_back(static_cast<hsize_t>(std::max<int64_t>(axis.size, 0)));
     limits.push_back(axis.size > 0 ? dims.back() : H5S_UNLIMITED);
   }
-  const Storage storage{complete(axes) ? Dims{} : chunk_of(dims, element.bytes), element.memory, element.fill};
+  const Storage storage{complete(axes) ? Dims{} : chunk_of(dims, element.bytes, packing_), element.memory, element.fill,
+                        packing_.deflate};
   const Id space = axes.empty() ? scalar_space() : simple_space(dims, limits);
   Id made = create_dataset(file_, path, element.file, space.get(), storage);
   write_attribute(made.get(), "long_name", meaning.long_name);

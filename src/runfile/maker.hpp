@@ -39,9 +39,22 @@ struct Meaning {
   std::string units;
 };
 
+/// How much of a dataset is written, and compressed, at once.
+struct Packing {
+  hsize_t chunk_bytes = 8192;
+  hsize_t most_rows_per_chunk = 256;
+  unsigned deflate = 0;  ///< level; 0: none
+};
+
+/// A flush rewrites the chunk under way, and a file holds at least one chunk of each dataset: small chunks keep both
+/// cheap. No filter, as a filtered chunk moves with every flush.
+constexpr Packing kLive{};
+/// Nothing is flushed twice, and larger chunks compress better; HDF5 keeps one of each dataset in memory.
+constexpr Packing kArchive{65536, 16384, 6};
+
 class Maker {
  public:
-  explicit Maker(hid_t file) : file_(file) {}
+  explicit Maker(hid_t file, Packing packing = kLive) : file_(file), packing_(packing) {}
 
   hid_t file() const noexcept { return file_; }
 
@@ -67,6 +80,7 @@ class Maker {
   void scale_axes(hid_t dataset, const std::string& path, const std::vector<Axis>& axes);
 
   hid_t file_;
+  Packing packing_;
   std::map<std::string, Id> scales_;
 };
 

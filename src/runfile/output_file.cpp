@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "output_file.hpp"
 
+#include "fork_gate.hpp"
+#include "life_mark.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -9,6 +12,7 @@
 #include <memory>
 #include <sys/file.h>
 #include <unistd.h>
+#include <utility>
 
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
@@ -17,7 +21,11 @@
 namespace dynascope::h5 {
 namespace {
 
+using Change = OutputFile::Change;
 using State = OutputFile::State;
+
+// More than this is not kept in memory: HDF5 then waits for the disk after all.
+constexpr size_t kMostPendingBytes = size_t{64} << 20;
 
 // What HDF5 sees of an open file; it only knows the first member.
 struct Driver {
@@ -37,8 +45,89 @@ herr_t refuse(hid_t minor, const char* what, int reason) {
 }
 
 void fail(State& state, const char* doing, int reason) {
+  const std::lock_guard lock(state.mutex);
   if (state.error.empty()) {
-    state.error = std::string("cannot ") + doing + " " + state.path + ": " + std::strerror(reason);
+    state.error = std::string("cannot ") + doing + " " + state.path + ": " +
+                  (state.descriptor < 0 ? "a forked process has no part in its parent's run" : std::strerror(reason));
+  }
+  state.failed = true;
+}
+
+// 0, or the reason why not all of it could be written.
+int write_all(int descriptor, haddr_t address, size_t size, const char* bytes) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t put = ::pwrite(descriptor, bytes + done, size - done, static_cast<off_t>(address + done));
+    if (put < 0 && errno != EINTR) {
+      return errno;
+    }
+    done += static_cast<size_t>(std::max<ssize_t>(put, 0));
+  }
+  return 0;
+}
+
+// Brings `size` bytes, or for none a new length, to the disk, unless something failed before.
+void perform(State& state, haddr_t address, size_t size, const char* bytes) {
+  if (state.failed) {
+    return;
+  }
+  const auto end = static_cast<int64_t>(address + size);
+  if (size == 0) {
+    if (::ftruncate(state.descriptor, static_cast<off_t>(address)) != 0) {
+      fail(state, "set the length of", errno);
+    } else {
+      state.size = end;
+    }
+  } else if (const int reason = write_all(state.descriptor, address, size, bytes); reason != 0) {
+    fail(state, "write", reason);
+  } else {
+    state.size = std::max(state.size.load(), end);
+  }
+}
+
+// What HDF5 may ask for again although the disk did not take it. Rows are not kept: they may be large, and nobody looks
+// at them any more.
+void keep(State& state, Change change) {
+  if (!change.raw && !change.bytes.empty()) {
+    state.unwritten.push_back(std::move(change));
+  }
+}
+
+void write_pending(State& state) {
+  std::unique_lock lock(state.mutex);
+  if (!state.under_way.empty()) {
+    return;  // a thread is stuck there, and the process ends
+  }
+  state.under_way.swap(state.pending);
+  state.pending_bytes = 0;
+  lock.unlock();
+  for (const Change& change : state.under_way) {
+    perform(state, change.address, change.bytes.size(), change.bytes.data());
+  }
+  lock.lock();
+  if (state.failed) {
+    for (Change& change : state.under_way) {
+      keep(state, std::move(change));
+    }
+  }
+  state.under_way.clear();
+}
+
+void take(State& state, Change change) {
+  if (state.delayed && !state.failed) {
+    std::unique_lock lock(state.mutex);
+    state.pending_bytes += change.bytes.size();
+    state.pending.push_back(std::move(change));
+    if (state.pending_bytes > kMostPendingBytes) {
+      lock.unlock();
+      write_pending(state);
+    }
+  } else {
+    perform(state, change.address, change.bytes.size(), change.bytes.data());
+    if (state.failed) {
+      const std::lock_guard lock(state.mutex);
+      keep(state, std::move(change));
+    }
   }
 }
 
@@ -49,13 +138,21 @@ H5FD_t* open_file(const char* name, unsigned, hid_t access, haddr_t) {
     refuse(H5E_CANTOPENFILE, name, errno);
     return nullptr;
   }
+  fork_gate::remember(&state->descriptor);
   return &std::make_unique<Driver>(Driver{{}, state, 0, 0}).release()->hdf5;
 }
 
 herr_t close_file(H5FD_t* file) {
   const std::unique_ptr<Driver> driver(&of(file));
-  if (::close(std::exchange(driver->state->descriptor, -1)) != 0) {
-    fail(*driver->state, "close", errno);
+  State& state = *driver->state;
+  write_pending(state);
+  const std::lock_guard lock(state.mutex);
+  fork_gate::forget(&state.descriptor);
+  // Under a thread that is stuck in a write the number must not become another file's.
+  if (state.under_way.empty() && state.descriptor >= 0 && ::close(std::exchange(state.descriptor, -1)) != 0 &&
+      state.error.empty()) {
+    state.error = "cannot close " + state.path + ": " + std::strerror(errno);
+    state.failed = true;
   }
   return 0;
 }
@@ -80,9 +177,9 @@ herr_t get_handle(H5FD_t* file, hid_t, void** handle) {
   return 0;
 }
 
-// Lays over `buffer`, which stands for `size` bytes from `address`, what did not reach the disk.
-void overlay(const State& state, haddr_t address, size_t size, char* buffer) {
-  for (const auto& [start, bytes] : state.unwritten) {
+// Lays over `buffer`, which stands for `size` bytes from `address`, what is not on the disk.
+void overlay(const std::vector<Change>& changes, haddr_t address, size_t size, char* buffer) {
+  for (const auto& [start, bytes, raw] : changes) {
     const haddr_t first = std::max(start, address);
     const haddr_t last = std::min(start + bytes.size(), address + size);
     if (first < last) {
@@ -92,11 +189,12 @@ void overlay(const State& state, haddr_t address, size_t size, char* buffer) {
 }
 
 herr_t read_file(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* buffer) {
+  State& state = *of(file).state;
   auto* bytes = static_cast<char*>(buffer);
+  const std::lock_guard lock(state.mutex);
   size_t done = 0;
   while (done < size) {
-    const ssize_t got =
-        ::pread(of(file).state->descriptor, bytes + done, size - done, static_cast<off_t>(address + done));
+    const ssize_t got = ::pread(state.descriptor, bytes + done, size - done, static_cast<off_t>(address + done));
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -110,66 +208,42 @@ herr_t read_file(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t size, 
     }
     done += static_cast<size_t>(got);
   }
-  overlay(*of(file).state, address, size, bytes);
-  return 0;
-}
-
-// 0, or the reason why not all of it could be written.
-int write_all(int descriptor, haddr_t address, size_t size, const char* bytes) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t put = ::pwrite(descriptor, bytes + done, size - done, static_cast<off_t>(address + done));
-    if (put < 0 && errno != EINTR) {
-      return errno;
-    }
-    done += static_cast<size_t>(std::max<ssize_t>(put, 0));
+  for (const auto* changes : {&state.unwritten, &state.under_way, &state.pending}) {
+    overlay(*changes, address, size, bytes);
   }
   return 0;
 }
 
 herr_t write_file(H5FD_t* file, H5FD_mem_t kind, hid_t, haddr_t address, size_t size, const void* buffer) {
-  State& state = *of(file).state;
+  if (size == 0) {
+    return 0;
+  }
   const auto* bytes = static_cast<const char*>(buffer);
-  if (state.error.empty()) {
-    if (const int reason = write_all(state.descriptor, address, size, bytes); reason != 0) {
-      fail(state, "write", reason);
-    }
-  }
-  if (state.error.empty()) {
-    state.size = std::max(state.size, static_cast<int64_t>(address + size));
-  } else if (kind != H5FD_MEM_DRAW) {
-    state.unwritten.emplace_back(address, std::vector<char>(bytes, bytes + size));
-  }
+  take(*of(file).state, {address, std::vector<char>(bytes, bytes + size), kind == H5FD_MEM_DRAW});
   of(file).end_of_file = std::max(of(file).end_of_file, address + size);
   return 0;
 }
 
 herr_t truncate_file(H5FD_t* file, hid_t, hbool_t) {
   Driver& driver = of(file);
-  State& state = *driver.state;
-  if (driver.end_of_file != driver.end_of_allocation && state.error.empty()) {
-    if (::ftruncate(state.descriptor, static_cast<off_t>(driver.end_of_allocation)) == 0) {
-      state.size = static_cast<int64_t>(driver.end_of_allocation);
-    } else {
-      fail(state, "set the length of", errno);
-    }
+  if (driver.end_of_file != driver.end_of_allocation) {
+    take(*driver.state, {driver.end_of_allocation, {}, false});
   }
   driver.end_of_file = driver.end_of_allocation;
   return 0;
 }
 
+// A file system that knows no locks must not keep anyone from training; that somebody else holds one must.
 herr_t lock_file(H5FD_t* file, hbool_t exclusive) {
   const int how = (exclusive != 0 ? LOCK_EX : LOCK_SH) | LOCK_NB;
-  if (::flock(of(file).state->descriptor, how) != 0 && errno != ENOSYS) {
+  if (::flock(of(file).state->descriptor, how) != 0 && errno == EWOULDBLOCK) {
     return refuse(H5E_CANTLOCKFILE, "lock", errno);
   }
   return 0;
 }
 
 herr_t unlock_file(H5FD_t* file) {
-  if (::flock(of(file).state->descriptor, LOCK_UN) != 0 && errno != ENOSYS) {
-    return refuse(H5E_CANTUNLOCKFILE, "unlock", errno);
-  }
+  ::flock(of(file).state->descriptor, LOCK_UN);
   return 0;
 }
 
@@ -214,14 +288,21 @@ OutputFile::~OutputFile() { file_ = Id(); }
 void OutputFile::start_swmr() {
   start_swmr_write(file_.get());
   check();
+  set_life_mark(state_.descriptor);
+  state_.delayed = true;
 }
 
 void OutputFile::flush() {
   h5::flush(file_.get());
+  {
+    const fork_gate::Outside waiting;
+    write_pending(state_);
+  }
   check();
 }
 
 void OutputFile::sync() {
+  const fork_gate::Outside waiting;
   if (::fsync(state_.descriptor) != 0) {
     fail(state_, "fsync", errno);
   }
@@ -229,7 +310,8 @@ void OutputFile::sync() {
 }
 
 void OutputFile::check() const {
-  if (!state_.error.empty()) {
+  if (state_.failed) {
+    const std::lock_guard lock(state_.mutex);
     throw Error(state_.error);
   }
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "provenance.hpp"
 
+#include "schema.hpp"
+
+#include <dynascope/version.hpp>
+
 #include <array>
 #include <cstdint>
 #include <ctime>
@@ -12,6 +16,10 @@ namespace dynascope::provenance {
 namespace {
 
 constexpr size_t kLongestCommand = 4096;
+
+std::string history_line(const std::string& when, const std::string& what, const std::string& command) {
+  return when + " " + what + " by dynascope " DYNASCOPE_VERSION ": " + command;
+}
 
 }  // namespace
 
@@ -56,6 +64,24 @@ std::string command_line() {
     command += quote ? "\"" + argument + "\"" : argument;
   }
   return command.substr(0, kLongestCommand);
+}
+
+RunProvenance of_this_process() {
+  RunProvenance made;
+  made.schema_version = schema::kVersion;
+  made.definitions_version = schema::kDefinitionsVersion;
+  made.creator_version = DYNASCOPE_VERSION;
+  made.created = now_utc();
+  made.run_id = random_uuid();
+  made.host = host_name();
+  made.command = command_line();
+  made.history = history_line(made.created, "created", made.command);
+  return made;
+}
+
+RunProvenance continued(RunProvenance from, const std::string& what) {
+  from.history += (from.history.empty() ? "" : "\n") + history_line(now_utc(), what, command_line());
+  return from;
 }
 
 }  // namespace dynascope::provenance

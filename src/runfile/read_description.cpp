@@ -213,6 +213,7 @@ RunProvenance read_provenance(const InputFile& file) {
   provenance.run_id = optional_text(file, "run_id");
   provenance.host = optional_text(file, "host");
   provenance.command = optional_text(file, "command");
+  provenance.history = optional_text(file, "history");
   return provenance;
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "hdf5_handles.hpp"
+#include "in_file.hpp"
 #include "input_file.hpp"
 #include "read_description.hpp"
+#include "row_reader.hpp"
 #include "schema.hpp"
 
 #include <dynascope/error.hpp>
@@ -9,8 +11,6 @@
 #include <dynascope/run_file.hpp>
 
 #include <algorithm>
-#include <new>
-#include <stdexcept>
 #include <utility>
 
 namespace dynascope {
@@ -20,22 +20,6 @@ namespace {
 constexpr int64_t kLargestUnitMap = int64_t{1} << 26;
 
 constexpr std::string_view kRowPaths[] = {"/step", "/epoch", "/epoch_end", "/time", "/cost/snapshot", "/cost/dropped"};
-
-// HDF5 stays silent while `work` runs, and what it throws tells the file.
-template <class Work>
-auto in_file(const std::string& path, Work work) {
-  const h5::Silence silence;
-  try {
-    return work();
-  } catch (const h5::Hdf5Error& error) {
-    const std::string message = error.what();
-    throw Error(message.find(path) == std::string::npos ? path + ": " + message : message);
-  } catch (const std::bad_alloc&) {
-    throw Error(path + ": there is not enough memory to read it");
-  } catch (const std::length_error&) {
-    throw Error(path + ": it claims more data than fits into memory");
-  }
-}
 
 std::string listed(const std::vector<std::string>& names) {
   std::string list;
@@ -75,13 +59,14 @@ class RunFile::Impl {
         description_(read_description(file_)),
         layout_(description_),
         in_progress_(file_.marked_open()),
-        rows_(committed()) {}
+        rows_(committed_rows(file_)) {}
 
   const std::string& path() const { return file_.path(); }
   const RunDescription& description() const { return description_; }
   const RunProvenance& provenance() const { return provenance_; }
   int64_t rows() const { return static_cast<int64_t>(rows_); }
   bool in_progress() const { return in_progress_; }
+  bool has_writer() const { return file_.marked_open() && file_.has_writer(); }
 
   bool refresh() {
     if (!file_.live()) {
@@ -89,7 +74,7 @@ class RunFile::Impl {
     }
     // The mark first: a writer that closes in between has committed all before it took the mark away.
     in_progress_ = file_.marked_open();
-    const uint64_t before = std::exchange(rows_, std::max(rows_, committed()));
+    const uint64_t before = std::exchange(rows_, std::max(rows_, committed_rows(file_)));
     return rows_ > before;
   }
 
@@ -106,23 +91,7 @@ class RunFile::Impl {
     return rows;
   }
 
-  // An event counts once its code is there: the writer flushes the rest of it before (docs/run-file.md).
-  std::vector<Event> events() const {
-    const h5::InputFile::Dataset coded = file_.open("/events/code");
-    file_.check_rank(coded, 1);
-    const auto codes = file_.read_rows<int32_t>(coded, 0, coded.dims[0]);
-    const auto end = std::find_if(codes.begin(), codes.end(), [](int32_t code) { return code < 1; });
-    const auto count = static_cast<uint64_t>(end - codes.begin());
-    const auto step = list<int64_t>("/events/step", count);
-    const auto time = list<double>("/events/time", count);
-    const auto value = list<double>("/events/value", count);
-    const auto message = file_.read_strings(file_.open("/events/message"), count);
-    std::vector<Event> events;
-    for (size_t i = 0; i < count; ++i) {
-      events.push_back({step[i], time[i], static_cast<EventCode>(codes[i]), value[i], message[i]});
-    }
-    return events;
-  }
+  std::vector<Event> events() const { return read_events(file_); }
 
   std::vector<double> scalar(std::string_view key) const {
     const auto& keys = description_.scalars;
@@ -139,12 +108,7 @@ class RunFile::Impl {
       file_.refuse("rows " + std::to_string(first) + " to " + std::to_string(first + count) + " (exclusive) of " +
                    name + " are not all there; " + std::to_string(rows_) + " are committed");
     }
-    const h5::InputFile::Dataset dataset = file_.open(name);
-    file_.check_rank(dataset, shape.size() + 1);
-    if (!std::equal(shape.begin(), shape.end(), dataset.dims.begin() + 1,
-                    [](int64_t a, hsize_t b) { return static_cast<hsize_t>(a) == b; })) {
-      file_.refuse("the rows of " + name + " are not of the shape that the file's layers tell");
-    }
+    const h5::InputFile::Dataset dataset = file_.open_rows(name, shape);
     return file_.read_rows<double>(dataset, static_cast<uint64_t>(first), static_cast<uint64_t>(count));
   }
 
@@ -175,26 +139,9 @@ class RunFile::Impl {
   }
 
  private:
-  uint64_t committed() const {
-    const uint64_t rows = file_.read_all<uint64_t>("/committed", 0)[0];
-    const h5::InputFile::Dataset step = file_.open("/step");
-    file_.check_rank(step, 1);
-    if (rows > step.dims[0]) {
-      file_.refuse("/committed says " + std::to_string(rows) + " rows, but /step has " + std::to_string(step.dims[0]));
-    }
-    return rows;
-  }
-
-  template <class T>
-  std::vector<T> list(const std::string& path, uint64_t count) const {
-    const h5::InputFile::Dataset dataset = file_.open(path);
-    file_.check_rank(dataset, 1);
-    return file_.read_rows<T>(dataset, 0, count);
-  }
-
   template <class T>
   std::vector<T> column(const std::string& path) const {
-    return list<T>(path, rows_);
+    return file_.read_rows<T>(file_.open_rows(path, {}), 0, rows_);
   }
 
   // Dimensions of one row of a per-row dataset.
@@ -233,6 +180,8 @@ const RunDescription& RunFile::description() const noexcept { return impl_->desc
 const RunProvenance& RunFile::provenance() const noexcept { return impl_->provenance(); }
 int64_t RunFile::rows() const noexcept { return impl_->rows(); }
 bool RunFile::in_progress() const noexcept { return impl_->in_progress(); }
+
+bool RunFile::has_writer() const { return impl_->has_writer(); }
 
 bool RunFile::refresh() {
   return in_file(impl_->path(), [&] { return impl_->refresh(); });

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "append.hpp"
+#include "create.hpp"
+#include "in_file.hpp"
+#include "input_file.hpp"
+#include "output_file.hpp"
+#include "provenance.hpp"
+#include "read_description.hpp"
+#include "row_reader.hpp"
+#include "schema.hpp"
+
+#include <dynascope/error.hpp>
+#include <dynascope/recover.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+namespace dynascope {
+namespace {
+
+// Copies rows until the first that cannot be read, which `recovered` then tells.
+void copy_rows(RowReader& from, Appender& to, h5::OutputFile& file, Recovered& recovered) {
+  const auto committed = static_cast<uint64_t>(recovered.committed);
+  uint64_t at_once = from.rows_at_once();
+  while (to.rows() < committed) {
+    const uint64_t count = std::min(at_once, committed - to.rows());
+    const std::vector<Row>* rows = nullptr;
+    try {
+      rows = &from.rows(to.rows(), count);
+    } catch (const Error& error) {
+      if (count == 1) {
+        recovered.damage = error.what();
+        break;
+      }
+      at_once = 1;
+      continue;
+    }
+    to.append(*rows);
+    file.check();
+  }
+}
+
+void copy_events(const h5::InputFile& from, Appender& to, Recovered& recovered) {
+  std::vector<Event> events;
+  try {
+    events = read_events(from);
+  } catch (const Error& error) {
+    recovered.damage += (recovered.damage.empty() ? "" : "; ") + std::string(error.what());
+  }
+  to.append(events);
+  to.append_codes(events);
+  recovered.events = static_cast<int64_t>(events.size());
+}
+
+Recovered copy(const h5::InputFile& run, h5::OutputFile& file, const RecoverOptions& options) {
+  const RunProvenance provenance = read_provenance(run);
+  if (provenance.schema_version != schema::kVersion) {
+    run.refuse("it follows schema version " + provenance.schema_version + ", and a copy would follow " +
+               schema::kVersion + "; use the Dynascope that wrote it");
+  }
+  const RunDescription description = read_description(run);
+  const RowLayout layout(description);
+  Recovered recovered;
+  recovered.committed = static_cast<int64_t>(committed_rows(run));
+  recovered.uncommitted = static_cast<int64_t>(run.open_rows("/step", {}).dims[0]) - recovered.committed;
+  create_run(file.get(), description, layout, provenance::continued(provenance, "recovered"),
+             options.compress() ? h5::kArchive : h5::kLive);
+  Appender appender(file.get(), description, layout);
+  RowReader reader(run, description, layout);
+  copy_rows(reader, appender, file, recovered);
+  copy_events(run, appender, recovered);
+  appender.commit();
+  recovered.rows = static_cast<int64_t>(appender.rows());
+  return recovered;
+}
+
+}  // namespace
+
+Recovered recover(const std::string& run, const std::string& to, const RecoverOptions& options) {
+  return in_file(run, [&] {
+    const h5::InputFile from(run);
+    const std::string path = make_room(to, false);
+    h5::OutputFile file(path);
+    try {
+      const Recovered recovered = copy(from, file, options);
+      file.close();
+      sync_to_disk(path);
+      return recovered;
+    } catch (...) {
+      std::error_code ignored;
+      std::filesystem::remove(path, ignored);
+      throw;
+    }
+  });
+}
+
+}  // namespace dynascope
