@@ -157,6 +157,30 @@ DYNASCOPE_HD inline Moments moments_of(const LaneSums& sums, double shift) {
   return {sums.count, sums.nonfinite, shift + offset, m2 < 0.0 ? 0.0 : m2, sums.abs_sum, sums.min, sums.max};
 }
 
+/// The sums of a tile as they are first added, with short sums in float32.
+struct PlainSums {
+  int64_t count;
+  double sum, squares, abs_sum;
+  double min, max;
+};
+
+/// True when `sums` are all there is to know: nothing overflowed, no square was lost to underflow, and the mean is no
+/// larger than the spread, so that m2 keeps the digits of the squares. False where a value is not finite.
+DYNASCOPE_HD inline bool is_plain(const PlainSums& sums) {
+  constexpr double kLargest = 3.4028234663852886e38;
+  constexpr double kSmallest = 1.1754943508222875e-38;  // of a normal float32
+  const double count = static_cast<double>(sums.count);
+  const double of_mean = sums.sum * (sums.sum / count);
+  const bool all_zero = sums.min == 0.0 && sums.max == 0.0;
+  return sums.squares <= kLargest * count && (all_zero || sums.squares >= kSmallest * count) &&
+         sums.squares - of_mean >= of_mean;
+}
+
+DYNASCOPE_HD inline Moments moments_of_plain(const PlainSums& sums) {
+  const double mean = sums.sum / static_cast<double>(sums.count);
+  return {sums.count, 0, mean, sums.squares - sums.sum * mean, sums.abs_sum, sums.min, sums.max};
+}
+
 /// What is written of a set of values; NaN where the set has none, or none that is finite.
 struct Statistics {
   double mean, std, min, max, abs_mean, norm;
@@ -219,37 +243,26 @@ DYNASCOPE_HD inline double plain_sum(const double* sums, int64_t taps, int64_t i
   return sum;
 }
 
-/// Coefficient of `tap` for class `position` on axis `axis` of a term.
-DYNASCOPE_HD inline double coefficient_of(const Tables& tables, const Term& term, int axis, int64_t tap,
-                                          int64_t position, int64_t classes) {
-  const int64_t table = term.coefficients[axis];
-  return axis >= term.axes || table < 0 ? 1.0 : tables.coefficients[table + tap * classes + position];
+/// Where unit m of a term is found in its sums, blocks aside; -1: no link.
+DYNASCOPE_HD inline int64_t index_of(const Tables& tables, const Term& term, int64_t m) {
+  return term.order < 0 ? term.first + m * term.stride : tables.indices[term.order + m];
 }
 
-/// One term of the strength of unit (channel m, or unit m with per_unit; classes k0, k1, k2): blocks, then taps, in
-/// order.
-DYNASCOPE_HD inline double contribution_of(const Tables& tables, const NodePlan& node, const Term& term, int64_t m,
-                                           int64_t k0, int64_t k1, int64_t k2) {
-  const int64_t index = term.order < 0 ? term.first + m * term.stride : tables.indices[term.order + m];
+/// One term of the strength of stored unit `unit`: blocks, then taps, in order.
+DYNASCOPE_HD inline double contribution_of(const Tables& tables, const NodePlan& node, const Term& term, int64_t unit) {
+  const int64_t position = unit % node.positions;
+  const int64_t index = index_of(tables, term, term.per_unit != 0 ? unit : unit / node.positions);
   if (index < 0) {
     return 0.0;
   }
-  const int64_t taps0 = term.axes > 0 ? term.kernel[0] : 1;
-  const int64_t taps1 = term.axes > 1 ? term.kernel[1] : 1;
-  const int64_t taps2 = term.axes > 2 ? term.kernel[2] : 1;
   double sum = 0.0;
   for (int64_t block = 0; block < term.blocks; ++block) {
-    const double* values = tables.workspace + term.sums + (index + block * term.block_stride) * (taps0 * taps1 * taps2);
-    for (int64_t t0 = 0; t0 < taps0; ++t0) {
-      const double c0 = coefficient_of(tables, term, 0, t0, k0, node.classes[0]);
-      for (int64_t t1 = 0; c0 != 0.0 && t1 < taps1; ++t1) {
-        const double c1 = coefficient_of(tables, term, 1, t1, k1, node.classes[1]);
-        for (int64_t t2 = 0; c1 != 0.0 && t2 < taps2; ++t2) {
-          const double c2 = coefficient_of(tables, term, 2, t2, k2, node.classes[2]);
-          if (c2 != 0.0) {
-            sum += values[(t0 * taps1 + t1) * taps2 + t2] * (c0 * c1 * c2);
-          }
-        }
+    const double* values = tables.workspace + term.sums + (index + block * term.block_stride) * term.taps;
+    for (int64_t tap = 0; tap < term.taps; ++tap) {
+      const double coefficient =
+          term.coefficients < 0 ? 1.0 : tables.coefficients[term.coefficients + tap * node.positions + position];
+      if (coefficient != 0.0) {
+        sum += values[tap] * coefficient;
       }
     }
   }
@@ -262,17 +275,10 @@ struct UnitStrength {
 
 /// Strengths of stored unit `unit` of a node layer: the boundary's constants, then the terms in order.
 DYNASCOPE_HD inline UnitStrength strength_of(const Tables& tables, const NodePlan& node, int64_t unit) {
-  const int64_t classes0 = node.axes > 0 ? node.classes[0] : 1;
-  const int64_t classes1 = node.axes > 1 ? node.classes[1] : 1;
-  const int64_t classes2 = node.axes > 2 ? node.classes[2] : 1;
-  const int64_t k2 = unit % classes2;
-  const int64_t k1 = unit / classes2 % classes1;
-  const int64_t k0 = unit / (classes2 * classes1) % classes0;
-  const int64_t channel = unit / (classes2 * classes1 * classes0);
   UnitStrength strength{node.in_constant, node.out_constant};
   for (int32_t i = 0; i < node.terms; ++i) {
     const Term& term = tables.terms[node.first_term + i];
-    const double value = contribution_of(tables, node, term, term.per_unit != 0 ? unit : channel, k0, k1, k2);
+    const double value = contribution_of(tables, node, term, unit);
     if (term.outgoing != 0) {
       strength.out += value;
     } else {

@@ -14,7 +14,7 @@ namespace dynascope::engine {
 CpuBackend::CpuBackend(const Plan& plan, int64_t slots)
     : plan_(plan),
       workspace_(static_cast<size_t>(plan.workspace_doubles())),
-      moments_(static_cast<size_t>(plan.tables().tile_count)),
+      moments_(static_cast<size_t>(plan.tables().moment_count)),
       rows_(static_cast<size_t>(slots), std::vector<double>(static_cast<size_t>(plan.layout().bytes() / 8))) {}
 
 void CpuBackend::run(std::byte* row, bool histogram) {

@@ -63,7 +63,7 @@ class CudaBackend final : public Backend {
         copy_stream_(c10::cuda::getStreamFromPool(false, device_.index())),
         image_(plan.tables()) {
     const auto doubles = at::TensorOptions(at::kDouble).device(device_);
-    const int64_t moments = plan.tables().tile_count * static_cast<int64_t>(sizeof(Moments) / sizeof(double));
+    const int64_t moments = plan.tables().moment_count * static_cast<int64_t>(sizeof(Moments) / sizeof(double));
     tables_ = at::empty({static_cast<int64_t>(image_.bytes().size())}, bytes_on(device_));
     workspace_ = at::empty({plan.workspace_doubles()}, doubles);
     moments_ = at::empty({moments}, doubles);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plan_compiler.hpp"
 
+#include "tree.hpp"
+
 #include <dynascope/error.hpp>
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <tuple>
@@ -79,6 +84,7 @@ void PlanCompiler::add_node_layers() {
   std::vector<Geometry> geometries = geometry_of(plan_.network_, plan_.options_.metrics);
   const bool by_unit = plan_.options_.metrics.granularity() == Granularity::kUnit;
   const bool one = plan_.options_.metrics.boundary() == Boundary::kOne;
+  int64_t moments = static_cast<int64_t>(plan_.tiles_.size());
   for (size_t i = 0; i < geometries.size(); ++i) {
     const NodeLayer& node = plan_.network_.node_layers[i];
     const Geometry& geometry = geometries[i];
@@ -92,58 +98,82 @@ void PlanCompiler::add_node_layers() {
     info.stored_shape = {node.shape.front()};
     info.classes.emplace_back();
     NodePlan plan{};
-    plan.channels = node.shape.front();
-    plan.axes = static_cast<int32_t>(geometry.axes.size());
-    std::fill(std::begin(plan.classes), std::end(plan.classes), 1);
+    std::array<int64_t, 3> classes = {1, 1, 1};
     for (size_t d = 0; d < geometry.axes.size(); ++d) {
-      plan.classes[d] = static_cast<int64_t>(geometry.axes[d].first.size());
-      info.stored_shape.push_back(plan.classes[d]);
-      const bool compressed = plan.classes[d] != node.shape[d + 1];
+      classes[d] = static_cast<int64_t>(geometry.axes[d].first.size());
+      info.stored_shape.push_back(classes[d]);
+      const bool compressed = classes[d] != node.shape[d + 1];
       info.classes.push_back(compressed ? geometry.axes[d].of : std::vector<int32_t>());
     }
-    info.multiplicity = multiplicities(plan.channels, geometry.axes);
+    info.multiplicity = multiplicities(node.shape.front(), geometry.axes);
     plan.units = info.stored_units();
+    plan.positions = classes[0] * classes[1] * classes[2];
     plan.in_constant = node.input && one ? 1.0 : 0.0;
     plan.out_constant = node.output && one ? 1.0 : 0.0;
     plan.multiplicity = static_cast<int64_t>(plan_.indices_.size());
     plan_.indices_.insert(plan_.indices_.end(), info.multiplicity.begin(), info.multiplicity.end());
     plan.first_term = static_cast<int32_t>(plan_.terms_.size());
     for (const Contact& contact : geometry.contacts) {
-      add_terms(contact, node);
+      add_terms(contact, node, classes);
     }
+    plan.first_moments = moments;
+    moments += (plan.units + kSummaryUnits - 1) / kSummaryUnits;
     plan.terms = static_cast<int32_t>(plan_.terms_.size()) - plan.first_term;
     plan_.nodes_.push_back(plan);
     plan_.description_.node_layers.push_back(std::move(info));
   }
+  plan_.tables_.moment_count = moments;
 }
 
-void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node) {
+void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node, const std::array<int64_t, 3>& classes) {
   const WeightLayer& layer = plan_.network_.weight_layers[static_cast<size_t>(contact.weight_layer)];
   const LinkPlan& link = plan_.links_[static_cast<size_t>(contact.weight_layer)];
   const Matrix& weight = plan_.matrices_[static_cast<size_t>(link.first_matrix)];
   // The side of the weight that this end counts: its rows, or columns within groups.
-  const bool rows = contact.outgoing == layer.transposed;
+  const bool rows = contact.outgoing == layer.transposed || weight.groups != layer.groups;
 
   Term term{};
   term.sums = rows ? weight.row_sums : weight.column_sums;
   term.outgoing = contact.outgoing ? 1 : 0;
-  term.axes = static_cast<int32_t>(layer.axes.size());
-  std::copy(std::begin(weight.kernel), std::end(weight.kernel), std::begin(term.kernel));
-  add_ends(term, contact, node, contact.taps, rows ? weight.rows : weight.groups * weight.columns);
+  term.taps = weight.taps;
+  term.coefficients = add_coefficients(contact.taps, weight.kernel, classes);
+  add_ends(term, contact, node, rows ? weight.rows : weight.groups * weight.columns);
 
   if (!contact.outgoing && link.matrices == 2) {
     const Matrix& bias = plan_.matrices_[static_cast<size_t>(link.first_matrix) + 1];
-    term.sums = bias.row_sums;
-    term.axes = 0;
-    std::fill(std::begin(term.kernel), std::end(term.kernel), 1);
-    add_ends(term, contact, node, contact.bias, bias.rows);
+    constexpr int64_t kOneTap[3] = {1, 1, 1};
+    term.sums = bias.column_sums;
+    term.taps = 1;
+    term.coefficients = add_coefficients(contact.bias, kOneTap, classes);
+    add_ends(term, contact, node, bias.columns);
   }
+}
+
+// Products over the axes, (taps, positions). Of `tables`, each is (kernel, classes), or empty for ones.
+int64_t PlanCompiler::add_coefficients(const AxisTables& tables, const int64_t (&kernel)[3],
+                                       const std::array<int64_t, 3>& classes) {
+  if (std::all_of(tables.begin(), tables.end(), [](const auto& table) { return table.empty(); })) {
+    return -1;
+  }
+  const auto offset = static_cast<int64_t>(plan_.coefficients_.size());
+  const auto taps = at::IntArrayRef(kernel);
+  const auto at_axis = [&](size_t axis, int64_t tap, int64_t position) {
+    return tables[axis].empty() ? 1.0 : tables[axis][static_cast<size_t>(tap * classes[axis] + position)];
+  };
+  for (int64_t tap = 0; tap < c10::multiply_integers(taps); ++tap) {
+    for (int64_t position = 0; position < c10::multiply_integers(classes); ++position) {
+      double product = at_axis(0, tap / (kernel[1] * kernel[2]), position / (classes[1] * classes[2]));
+      product *= at_axis(1, tap / kernel[2] % kernel[1], position / classes[2] % classes[1]);
+      product *= at_axis(2, tap % kernel[2], position % classes[2]);
+      plan_.coefficients_.push_back(product);
+    }
+  }
+  return offset;
 }
 
 // One term for a contact; for a channel that stands for many units of a flattened tensor, one for each way in which
 // these follow each other.
-void PlanCompiler::add_ends(const Term& term, const Contact& contact, const NodeLayer& node, const AxisTables& tables,
-                            int64_t sums) {
+void PlanCompiler::add_ends(const Term& term, const Contact& contact, const NodeLayer& node, int64_t sums) {
   const LinkEnd& end = *contact.end;
   const int64_t positions = product(node.shape, 1);
   const int64_t count = end.per_unit ? node.shape.front() * positions : node.shape.front();
@@ -166,7 +196,7 @@ void PlanCompiler::add_ends(const Term& term, const Contact& contact, const Node
       affine.order = static_cast<int64_t>(plan_.indices_.size());
       plan_.indices_.insert(plan_.indices_.end(), end.order.begin(), end.order.end());
     }
-    add_term(affine, tables);
+    plan_.terms_.push_back(affine);
     return;
   }
   if (end.order.empty()) {
@@ -175,7 +205,7 @@ void PlanCompiler::add_ends(const Term& term, const Contact& contact, const Node
     affine.block_stride = end.stride;
     for (int64_t block = 0; block < end.blocks; ++block) {
       affine.first = end.first + block * end.block_stride;
-      add_term(affine, tables);
+      plan_.terms_.push_back(affine);
     }
     return;
   }
@@ -184,20 +214,8 @@ void PlanCompiler::add_ends(const Term& term, const Contact& contact, const Node
     for (int64_t channel = 0; channel < node.shape.front(); ++channel) {
       plan_.indices_.push_back(end.order[static_cast<size_t>(channel * positions + position)]);
     }
-    add_term(affine, tables);
+    plan_.terms_.push_back(affine);
   }
-}
-
-void PlanCompiler::add_term(Term term, const AxisTables& tables) {
-  for (size_t d = 0; d < 3; ++d) {
-    term.coefficients[d] = -1;
-    if (!tables[d].empty()) {
-      term.coefficients[d] = static_cast<int64_t>(plan_.coefficients_.size());
-      term.axes = std::max(term.axes, static_cast<int32_t>(d) + 1);
-      plan_.coefficients_.insert(plan_.coefficients_.end(), tables[d].begin(), tables[d].end());
-    }
-  }
-  plan_.terms_.push_back(term);
 }
 
 void PlanCompiler::add_connections() {

@@ -4,6 +4,7 @@
 #include "geometry.hpp"
 #include "plan.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -27,10 +28,9 @@ class PlanCompiler {
 
   // plan_compiler.cpp: node layers, their terms, and where everything stands in a row.
   void add_node_layers();
-  void add_terms(const Contact& contact, const NodeLayer& node);
-  void add_ends(const Term& term, const Contact& contact, const NodeLayer& node, const AxisTables& tables,
-                int64_t sums);
-  void add_term(Term term, const AxisTables& tables);
+  void add_terms(const Contact& contact, const NodeLayer& node, const std::array<int64_t, 3>& classes);
+  int64_t add_coefficients(const AxisTables& tables, const int64_t (&kernel)[3], const std::array<int64_t, 3>& classes);
+  void add_ends(const Term& term, const Contact& contact, const NodeLayer& node, int64_t sums);
   void add_connections();
   void place();
 

@@ -94,6 +94,7 @@ void PlanCompiler::add_weight_layers() {
 
     LinkPlan link{static_cast<int32_t>(plan_.matrices_.size()), 1, -1, -1};
     WeightLayerInfo info{layer.name, layer.weight.numel(), 0, 0};
+    watch(layer.weight, layer.name);
     add_matrix(layer.weight, layer.name, index, plain);
     if (plain) {
       const Matrix& matrix = plan_.matrices_.back();
@@ -101,7 +102,9 @@ void PlanCompiler::add_weight_layers() {
       info.columns = matrix.columns * matrix.taps;
     }
     if (layer.bias.defined() && plan_.options_.metrics.bias() == Bias::kIn) {
-      add_matrix(layer.bias, "the bias of " + layer.name, index, true);
+      const std::string name = "the bias of " + layer.name;
+      watch(layer.bias, name);
+      add_matrix(layer.bias.unsqueeze(0), name, index, true);
       info.count += layer.bias.numel();
       link.matrices = 2;
     }
@@ -111,7 +114,6 @@ void PlanCompiler::add_weight_layers() {
 }
 
 void PlanCompiler::add_matrix(const at::Tensor& tensor, const std::string& name, int32_t layer, bool plain) {
-  watch(tensor, name);
   const WeightLayer& weight_layer = plan_.network_.weight_layers[static_cast<size_t>(layer)];
   std::vector<Dimension> taps;
   Matrix matrix{};
@@ -145,6 +147,9 @@ void PlanCompiler::add_matrix(const at::Tensor& tensor, const std::string& name,
                   c10::str(at::IntArrayRef(kernel)) + " for " + name);
     }
   }
+  if (matrix.rows == matrix.groups && matrix.columns == 1) {
+    matrix.groups = 1;  // a row is its own group: its sums are those of its columns (add_terms)
+  }
   matrix.taps = 1;
   for (size_t d = 0; d < 3; ++d) {
     matrix.kernel[d] = d < taps.size() ? taps[d].size : 1;
@@ -158,10 +163,11 @@ void PlanCompiler::add_matrix(const at::Tensor& tensor, const std::string& name,
 void PlanCompiler::add_tiles(Matrix& matrix) {
   const int64_t group_rows = matrix.groups > 0 ? matrix.rows / matrix.groups : 0;
   const int64_t tile_taps = std::min<int64_t>(matrix.taps, kTileLanes);
-  const int64_t tile_columns = std::max<int64_t>(1, matrix.taps > 0 ? kTileLanes / matrix.taps : 1);
+  const int64_t rows = tile_rows(matrix);
+  const int64_t columns = tile_columns(matrix);
   const bool empty = group_rows == 0 || matrix.columns == 0 || matrix.taps == 0;
-  matrix.row_blocks = empty ? 0 : blocks_of(group_rows, kTileRows);
-  matrix.column_blocks = empty ? 0 : blocks_of(matrix.columns, tile_columns);
+  matrix.row_blocks = empty ? 0 : blocks_of(group_rows, rows);
+  matrix.column_blocks = empty ? 0 : blocks_of(matrix.columns, columns);
   matrix.tap_blocks = empty ? 0 : blocks_of(matrix.taps, tile_taps);
   matrix.first_tile = static_cast<int64_t>(plan_.tiles_.size());
 
@@ -177,11 +183,11 @@ void PlanCompiler::add_tiles(Matrix& matrix) {
     return static_cast<int32_t>(std::min(block, size - first));
   };
   for (int64_t group = 0; group < (empty ? 0 : matrix.groups); ++group) {
-    for (int64_t row = 0; row < group_rows; row += kTileRows) {
-      for (int64_t column = 0; column < matrix.columns; column += tile_columns) {
+    for (int64_t row = 0; row < group_rows; row += rows) {
+      for (int64_t column = 0; column < matrix.columns; column += columns) {
         for (int64_t tap = 0; tap < matrix.taps; tap += tile_taps) {
-          plan_.tiles_.push_back({static_cast<int32_t>(plan_.matrices_.size()), part(group_rows, row, kTileRows),
-                                  part(matrix.columns, column, tile_columns), part(matrix.taps, tap, tile_taps),
+          plan_.tiles_.push_back({static_cast<int32_t>(plan_.matrices_.size()), part(group_rows, row, rows),
+                                  part(matrix.columns, column, columns), part(matrix.taps, tap, tile_taps),
                                   group * group_rows + row, column, tap});
         }
       }

@@ -23,7 +23,8 @@ enum class Dtype : int32_t { kFloat32, kFloat64, kBFloat16, kFloat16 };
 
 /// One weight or bias, seen as (rows, columns, taps). Rows fall into `groups` equal blocks, each with column sums of
 /// its own. Taps are numbered row-major over `kernel`; strides count elements. Tiles have min(taps, kTileLanes) taps,
-/// max(1, kTileLanes / taps) columns and kTileRows rows, fewer at the ends; an empty matrix has none, and sums of 0.
+/// tile_columns() columns and tile_rows() rows, fewer at the ends; an empty matrix has none, and sums of 0. A bias has
+/// one row.
 struct Matrix {
   const void* data;
   Dtype dtype;
@@ -45,7 +46,8 @@ struct Matrix {
   int64_t column_sums;      ///< workspace: (groups, columns, taps)
 };
 
-/// A part of a matrix that one work item reads: at most kTileRows rows and kTileLanes (column, tap) pairs of one group.
+/// A part of a matrix that one work item reads: at most tile_rows() rows and kTileLanes (column, tap) pairs of one
+/// group.
 struct Tile {
   int32_t matrix;
   int32_t rows, columns, taps;
@@ -71,34 +73,31 @@ struct LinkPlan {
 };
 
 /// One contribution to the in- or out-strength of a node layer. For stored unit n with index m (its channel, or n
-/// itself with `per_unit`) and classes k_d along the position axes:
+/// itself with `per_unit`) and position p (n % positions):
 ///
-///   sum over blocks and taps of  S[(index(m) + block * block_stride) * taps + tap] * product over d of C_d[tap_d][k_d]
+///   sum over blocks and taps of  S[(index(m) + block * block_stride) * taps + tap] * C[tap * positions + p]
 ///
 /// index(m) = first + m * stride, or order[m] (-1: no link). S is a row_sums, column_sums array of the workspace. A
-/// product with a zero coefficient is not formed. An axis without coefficients (-1) counts every tap once.
+/// product with a zero coefficient is not formed: S need not be finite.
 struct Term {
   int64_t sums;
   int32_t outgoing;  ///< 0: in-strength, 1: out-strength
   int32_t per_unit;
   int64_t first, stride;
   int64_t blocks, block_stride;
-  int64_t order;            ///< offset into `indices`, -1 for the affine rule
-  int32_t axes;             ///< position axes with taps
-  int64_t kernel[3];        ///< 1 on further axes
-  int64_t coefficients[3];  ///< offset into `coefficients` of (kernel[d], classes of axis d); -1: ones, also on further
-                            ///< axes
+  int64_t order;  ///< offset into `indices`, -1 for the affine rule
+  int64_t taps;
+  int64_t coefficients;  ///< offset into `coefficients` of (taps, positions); -1: ones
 };
 
 /// One node layer: its units, contributions, and where its values go.
 struct NodePlan {
-  int64_t units;       ///< stored units
-  int64_t channels;    ///< size of axis 0
-  int32_t axes;        ///< position axes
-  int64_t classes[3];  ///< stored size of each position axis
+  int64_t units;      ///< stored units
+  int64_t positions;  ///< stored units of a channel: combinations of position classes
   int32_t first_term, terms;
   double in_constant, out_constant;             ///< the boundary's virtual links
   int64_t multiplicity;                         ///< offset into `indices`, (units,)
+  int64_t first_moments;                        ///< offset into `moments`, one per kSummaryUnits units
   int64_t strength, in_strength, out_strength;  ///< row offsets of float32 (units,)
 };
 
@@ -132,11 +131,12 @@ struct Tables {
   const Copy* copies;
   int64_t matrix_count, tile_count, link_count, node_count, copy_count;
   int64_t term_count, coefficient_count, index_count;
+  int64_t moment_count;
   int64_t histogram_bins;
   RowOffsets offsets;
 
   double* workspace;
-  Moments* moments;  ///< (tiles,)
+  Moments* moments;  ///< (moment_count,): of tiles, then of the blocks of node layers
 };
 
 }  // namespace dynascope::engine

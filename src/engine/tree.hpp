@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The order of every addition, for host and device alike (docs/determinism.md). It depends on shapes alone: not on
-// strides, threads, instruction sets or devices. Compile with -ffp-contract=off and -fmad=false: a fused multiply-add
-// would differ. Every sum is float64 and starts at +0, every set of moments starts empty: runs and lanes that get no
-// value may be left out of a fold, they change no bit.
+// The order of every addition, for host and device alike (docs/determinism.md). It depends on shapes and dtypes alone:
+// not on strides, threads, instruction sets or devices. Compile with -ffp-contract=off and -fmad=false: a fused
+// multiply-add would differ. fold() halves: value i takes value i + half, for half = count / 2, ..., 1, over a power of
+// two of values; values that are missing count as +0, and leaving them out changes no bit of what is stored.
 //
-// Within a tile, values stand as (rows, lanes) with lane = column * taps + tap:
-//   column partial of a lane        rows added in order
-//   row partial of (row, tap)       columns c go to run c % kRuns in order; runs are folded
-//   moments                         about a shift (the tile's first value; 0 where that is not finite), each lane over
-//                                   its rows in order; lanes are folded with join()
-// Partials of a matrix (block k goes to run k % kCombineRuns in order; runs are folded). Moments the same way with
-// merge(), block k being the k-th tile of the matrix; then those of a weight layer's matrices, in order. Node
-// summaries: about the first stored unit's strength, stored unit n goes to lane n % kSummaryLanes in order; lanes are
-// folded with join(). fold() halves: run i takes run i + half, for half = count / 2, ..., 1. What is done to single
-// values is in arithmetic.hpp.
+// Within a tile, values stand as (rows, lanes) with lane = column * taps + tap. Rows fall into runs of kRunRows. Short
+// sums of at most eight values are float32, everything else is float64:
+//   lane            the rows of a run are folded (short), runs are added in order; so for the values (the column
+//                   partial), their squares and their magnitudes
+//   row partial     of (row, tap): columns are folded, the first kShortLevels halvings short, the rest float64
+//   moments         the three sums of the lanes are folded; moments_of_plain() tells mean and m2 from them
+// That is accurate for nearly all tiles, and is_plain() knows for which. The others (values that are not finite, that
+// overflow or underflow when squared, or whose mean hides their spread) are added once more, in the same order, with
+// short sums in float64 too, and with moments about a shift, the tile's first value (0 where that is not finite).
+// Tiles of float64 are always added like that.
+//
+// Partials of a matrix (block k goes to run k % kCombineRuns in order; runs are folded), in float64. Moments the same
+// way with merge(), block k being the k-th tile of the matrix; then those of a weight layer's matrices, in order. Node
+// summaries: stored units fall into blocks of kSummaryUnits; in a block, about the strength of its first unit, unit n
+// goes to lane n % kSummaryLanes in order, lanes are folded with join(); moments of blocks meet like those of tiles.
+// What is done to single values is in arithmetic.hpp.
+//
+// Why this shape. A lane of a warp's 128-bit loads, or of a vector register, keeps its eight rows in registers, so the
+// folds cost eight additions per eight values and one conversion; columns of a row meet by halves because neighbouring
+// lanes then belong to one register, or to lanes of a warp that shuffles reach. Three short levels err by at most
+// 3 * 2^-24 of the sum of magnitudes (Higham 1993, pairwise summation), and exactly nothing on constants.
 
 #include "tables.hpp"
 
@@ -30,11 +41,41 @@
 
 namespace dynascope::engine {
 
-constexpr int kTileRows = 64;
+constexpr int kTileRows = 64;       ///< of a tile of a small matrix
+constexpr int kTallTileRows = 256;  ///< of a matrix from kTallMatrix elements on: fewer partials
+constexpr int64_t kTallMatrix = int64_t{1} << 22;
 constexpr int kTileLanes = 256;
-constexpr int kRuns = 8;
+constexpr int kRunRows = 8;
+constexpr int kRuns = 8;  // TEMPORARY until cuda/reduce.cu follows
+constexpr int kShortLevels = 3;
 constexpr int kCombineRuns = 32;
 constexpr int kSummaryLanes = 256;
+constexpr int kSummaryUnits = 4096;
+
+/// Rows of a full tile of `matrix`.
+DYNASCOPE_HD inline int64_t tile_rows(const Matrix& matrix) {
+  return matrix.rows * matrix.columns * matrix.taps < kTallMatrix ? kTileRows : kTallTileRows;
+}
+
+/// Columns of a full tile: tiles of a matrix are about equally wide, and start at multiples of 16 bytes where rows do.
+DYNASCOPE_HD inline int64_t tile_columns(const Matrix& matrix) {
+  int64_t most = matrix.taps > 0 ? kTileLanes / matrix.taps : kTileLanes;
+  most = most < 1 ? 1 : most;
+  const int64_t step = matrix.taps == 1 ? 32 : most < 8 ? 1 : 8;
+  most -= most % step;
+  const int64_t blocks = (matrix.columns + most - 1) / most;
+  const int64_t width = blocks > 0 ? (matrix.columns + blocks - 1) / blocks : 1;
+  return (width + step - 1) / step * step;
+}
+
+/// The smallest power of two that is not below `count`: over how many values fold() runs.
+DYNASCOPE_HD inline int fold_count(int count) {
+  int power = 1;
+  while (power < count) {
+    power *= 2;
+  }
+  return power;
+}
 
 /// A set of nothing.
 DYNASCOPE_HD inline Moments no_moments() {
@@ -73,6 +114,19 @@ DYNASCOPE_HD inline T fold(T* values, int count, Add add) {
     }
   }
   return values[0];
+}
+
+/// Moments of `count` disjoint sets together, in the order of a matrix' tiles or a node layer's blocks.
+inline Moments combine_moments(const Moments* moments, int64_t count) {
+  Moments runs[kCombineRuns];
+  const int used = count < kCombineRuns ? fold_count(static_cast<int>(count)) : kCombineRuns;
+  for (int run = 0; run < used; ++run) {
+    runs[run] = run < count ? moments[run] : no_moments();
+  }
+  for (int64_t k = kCombineRuns; k < count; ++k) {
+    runs[k % kCombineRuns] = merge(runs[k % kCombineRuns], moments[k]);
+  }
+  return fold(runs, used, merge);
 }
 
 /// +0 for -0, the one quiet NaN for every NaN: what may be stored.

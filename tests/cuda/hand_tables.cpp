@@ -146,14 +146,11 @@ void HandTables::add_tiles(Matrix& matrix) {
 
 void HandTables::add_node(int64_t channels, std::vector<int64_t> classes, int terms) {
   engine::NodePlan node{};
-  node.channels = channels;
-  node.units = channels;
-  node.axes = static_cast<int32_t>(classes.size());
-  std::fill_n(node.classes, 3, int64_t{1});
-  for (size_t d = 0; d < classes.size(); ++d) {
-    node.classes[d] = classes[d];
-    node.units *= classes[d];
+  node.positions = 1;
+  for (const int64_t size : classes) {
+    node.positions *= size;
   }
+  node.units = channels * node.positions;
   node.in_constant = static_cast<double>(pick(0, 1));
   node.out_constant = static_cast<double>(pick(0, 1));
   node.multiplicity = static_cast<int64_t>(indices_.size());
@@ -176,7 +173,7 @@ engine::Term HandTables::random_term(const engine::NodePlan& node) {
   term.sums = rows ? matrix.row_sums : matrix.column_sums;
   term.outgoing = static_cast<int32_t>(pick(0, 1));
   term.per_unit = static_cast<int32_t>(pick(0, 1));
-  const int64_t units = term.per_unit != 0 ? node.units : node.channels;
+  const int64_t units = term.per_unit != 0 ? node.units : node.units / node.positions;
   // All units within reach by the affine rule, or by an order with holes.
   term.blocks = pick(1, 3);
   term.order = -1;
@@ -191,19 +188,12 @@ engine::Term HandTables::random_term(const engine::NodePlan& node) {
       indices_.push_back(count > 0 && pick(0, 4) > 0 ? pick(0, count - 1) : -1);
     }
   }
-  std::copy_n(matrix.kernel, 3, term.kernel);
-  term.axes = 0;
-  for (int d = 0; d < 3; ++d) {
-    term.axes = matrix.kernel[d] > 1 ? d + 1 : term.axes;
-    term.coefficients[d] = -1;
-  }
-  for (int d = 0; d < node.axes; ++d) {
-    if (pick(0, 3) > 0) {
-      term.axes = std::max(term.axes, d + 1);
-      term.coefficients[d] = static_cast<int64_t>(coefficients_.size());
-      for (int64_t i = 0; i < term.kernel[d] * node.classes[d]; ++i) {
-        coefficients_.push_back(0.5 * static_cast<double>(pick(0, 2)));
-      }
+  term.taps = matrix.taps;
+  term.coefficients = -1;
+  if (pick(0, 3) > 0) {
+    term.coefficients = static_cast<int64_t>(coefficients_.size());
+    for (int64_t i = 0; i < term.taps * node.positions; ++i) {
+      coefficients_.push_back(0.5 * static_cast<double>(pick(0, 2)));
     }
   }
   return term;

@@ -17,12 +17,17 @@ constexpr int64_t kGrain = 1 << 14;  // partials; below, threads cost more than 
 
 double add(double a, double b) { return a + b; }
 
+// The others hold +0.
+int runs_of(int64_t blocks) { return blocks < kCombineRuns ? fold_count(static_cast<int>(blocks)) : kCombineRuns; }
+
 // Partial k of every sum lies `stride` after partial k - 1; neighbouring sums lie side by side.
 void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
   constexpr int64_t kWidth = 16;
+  const int used = runs_of(blocks);
   for (int64_t first = 0; first < count; first += kWidth) {
     const int64_t width = std::min(kWidth, count - first);
-    double runs[kCombineRuns][kWidth] = {};
+    double runs[kCombineRuns][kWidth];
+    std::fill_n(runs[0], used * kWidth, 0.0);
     for (int64_t block = 0; block < blocks; ++block) {
       double* run = runs[block % kCombineRuns];
       const double* from = partials + block * stride + first;
@@ -30,7 +35,7 @@ void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride
         run[i] += from[i];
       }
     }
-    for (int half = kCombineRuns / 2; half > 0; half /= 2) {
+    for (int half = used / 2; half > 0; half /= 2) {
       for (int run = 0; run < half; ++run) {
         for (int64_t i = 0; i < kWidth; ++i) {
           runs[run][i] += runs[run + half][i];
@@ -48,13 +53,15 @@ void combine_rows(const Tables& tables, const Matrix& matrix) {
   const double* partials = tables.workspace + matrix.row_partials;
   double* sums = tables.workspace + matrix.row_sums;
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, matrix.column_blocks));
+  const int used = runs_of(matrix.column_blocks);
   at::parallel_for(0, matrix.rows * matrix.taps, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      double runs[kCombineRuns] = {};
+      double runs[kCombineRuns];
+      std::fill_n(runs, used, 0.0);
       for (int64_t block = 0; block < matrix.column_blocks; ++block) {
         runs[block % kCombineRuns] += partials[i * matrix.column_blocks + block];
       }
-      sums[i] = fold(runs, kCombineRuns, add);
+      sums[i] = fold(runs, used, add);
     }
   });
 }
@@ -72,17 +79,6 @@ void combine_columns(const Tables& tables, const Matrix& matrix) {
       combine_side_by_side(partials + begin, matrix.row_blocks, lanes, end - begin, sums + begin);
     });
   }
-}
-
-Moments combine_moments(const Tables& tables, const Matrix& matrix) {
-  Moments runs[kCombineRuns];
-  std::fill_n(runs, kCombineRuns, no_moments());
-  const int64_t tiles = matrix.groups * matrix.row_blocks * matrix.column_blocks * matrix.tap_blocks;
-  for (int64_t k = 0; k < tiles; ++k) {
-    Moments& run = runs[k % kCombineRuns];
-    run = merge(run, tables.moments[matrix.first_tile + k]);
-  }
-  return fold(runs, kCombineRuns, merge);
 }
 
 void store_plain_sums(const Tables& tables, const LinkPlan& link, std::byte* row) {
@@ -105,7 +101,8 @@ void combine(const Tables& tables, std::byte* row) {
       const Matrix& matrix = tables.matrices[k];
       combine_rows(tables, matrix);
       combine_columns(tables, matrix);
-      moments = merge(moments, combine_moments(tables, matrix));
+      const int64_t tiles = matrix.groups * matrix.row_blocks * matrix.column_blocks * matrix.tap_blocks;
+      moments = merge(moments, combine_moments(tables.moments + matrix.first_tile, tiles));
     }
     store_link(tables.offsets, row, i, moments);
     store_plain_sums(tables, link, row);

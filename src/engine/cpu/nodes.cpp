@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Strengths of stored units, and their summary, one node layer at a time. Lanes of the summary are the work items: a
-// lane takes every kSummaryLanes-th unit, whoever computes it.
+// Strengths of stored units, and their summary, a block of kSummaryUnits at a time and term by term: what one term
+// gives to all units of a block, then the next. A unit's own additions keep the order of strength_of(), which does the
+// same unit by unit.
 
 #include "engine/arithmetic.hpp"
 #include "engine/cpu/passes.hpp"
@@ -13,33 +14,109 @@
 namespace dynascope::engine::cpu {
 namespace {
 
-void measure_lanes(const Tables& tables, const NodePlan& node, double shift, int64_t begin, int64_t end,
-                   LaneSums* lanes, std::byte* row) {
-  for (int64_t first = 0; first < node.units; first += kSummaryLanes) {
-    for (int64_t lane = begin; lane < end && first + lane < node.units; ++lane) {
-      const int64_t unit = first + lane;
-      const UnitStrength strength = strength_of(tables, node, unit);
-      store_unit(node, row, unit, strength);
-      add(lanes[lane], strength.in + strength.out, shift, tables.indices[node.multiplicity + unit]);
-    }
+// A product with a zero coefficient is not formed: the value need not be finite.
+void add_scaled(double value, const double* coefficients, int64_t count, double* sums) {
+  for (int64_t i = 0; i < count; ++i) {
+    sums[i] += coefficients[i] != 0.0 ? value * coefficients[i] : 0.0;
   }
 }
 
+// Units `first` to `first` + `count` - 1 of a node layer.
+class Block {
+ public:
+  Block(const Tables& tables, const NodePlan& node, int64_t first, int64_t count)
+      : tables_(tables), node_(node), first_(first), count_(count) {
+    std::fill_n(in_, count, node.in_constant);
+    std::fill_n(out_, count, node.out_constant);
+  }
+
+  void add(const Term& term) {
+    double* sums = term.outgoing != 0 ? out_ : in_;
+    const bool by_unit = term.per_unit != 0 || node_.positions == 1;
+    if (by_unit && term.order < 0 && term.blocks == 1 && term.taps == 1 && term.coefficients < 0) {
+      const double* values = tables_.workspace + term.sums + term.first + first_ * term.stride;
+      for (int64_t i = 0; i < count_; ++i) {
+        sums[i] += values[i * term.stride];
+      }
+    } else if (by_unit) {
+      for (int64_t i = 0; i < count_; ++i) {
+        sums[i] += contribution_of(tables_, node_, term, first_ + i);
+      }
+    } else {
+      add_channels(term, sums);
+    }
+  }
+
+  Moments store(std::byte* row) const {
+    LaneSums lanes[kSummaryLanes];
+    std::fill_n(lanes, kSummaryLanes, no_sums());
+    const double shift = shift_of(in_[0] + out_[0]);
+    const int64_t* multiplicity = tables_.indices + node_.multiplicity + first_;
+    for (int64_t i = 0; i < count_; ++i) {
+      store_unit(node_, row, first_ + i, {in_[i], out_[i]});
+      engine::add(lanes[i % kSummaryLanes], in_[i] + out_[i], shift, multiplicity[i]);
+    }
+    const int used = count_ < kSummaryLanes ? fold_count(static_cast<int>(count_)) : kSummaryLanes;
+    return moments_of(fold(lanes, used, join), shift);
+  }
+
+ private:
+  void add_channels(const Term& term, double* sums) {
+    for (int64_t done = 0; done < count_;) {
+      const int64_t position = (first_ + done) % node_.positions;
+      const int64_t count = std::min(node_.positions - position, count_ - done);
+      const int64_t index = index_of(tables_, term, (first_ + done) / node_.positions);
+      if (index >= 0) {
+        add_channel(term, index, position, count, sums + done);
+      }
+      done += count;
+    }
+  }
+
+  // `count` positions of one channel, from `position` on.
+  void add_channel(const Term& term, int64_t index, int64_t position, int64_t count, double* sums) {
+    double some[kSummaryUnits];
+    std::fill_n(some, count, 0.0);
+    for (int64_t block = 0; block < term.blocks; ++block) {
+      const double* values = tables_.workspace + term.sums + (index + block * term.block_stride) * term.taps;
+      for (int64_t tap = 0; tap < term.taps; ++tap) {
+        if (term.coefficients >= 0) {
+          const int64_t coefficients = term.coefficients + tap * node_.positions + position;
+          add_scaled(values[tap], tables_.coefficients + coefficients, count, some);
+          continue;
+        }
+        for (int64_t i = 0; i < count; ++i) {
+          some[i] += values[tap];
+        }
+      }
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      sums[i] += some[i];
+    }
+  }
+
+  const Tables& tables_;
+  const NodePlan& node_;
+  int64_t first_, count_;
+  double in_[kSummaryUnits];
+  double out_[kSummaryUnits];
+};
+
 void measure_layer(const Tables& tables, int64_t layer, std::byte* row) {
   const NodePlan& node = tables.nodes[layer];
-  LaneSums lanes[kSummaryLanes];
-  std::fill_n(lanes, kSummaryLanes, no_sums());
-  double shift = 0.0;
-  if (node.units > 0) {
-    const UnitStrength first = strength_of(tables, node, 0);
-    shift = shift_of(first.in + first.out);
-  }
-  constexpr int64_t kUnitsPerThread = 4096;
-  const int64_t rounds = std::max<int64_t>(1, node.units / kSummaryLanes);
-  const int64_t grain = std::clamp<int64_t>(kUnitsPerThread / rounds, 1, kSummaryLanes);
-  at::parallel_for(0, kSummaryLanes, grain,
-                   [&](int64_t begin, int64_t end) { measure_lanes(tables, node, shift, begin, end, lanes, row); });
-  store_node(tables.offsets, row, layer, moments_of(fold(lanes, kSummaryLanes, join), shift));
+  const int64_t blocks = (node.units + kSummaryUnits - 1) / kSummaryUnits;
+  Moments* moments = tables.moments + node.first_moments;
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * kSummaryUnits;
+      Block units(tables, node, first, std::min<int64_t>(kSummaryUnits, node.units - first));
+      for (int32_t i = 0; i < node.terms; ++i) {
+        units.add(tables.terms[node.first_term + i]);
+      }
+      moments[block] = units.store(row);
+    }
+  });
+  store_node(tables.offsets, row, layer, combine_moments(moments, blocks));
 }
 
 }  // namespace

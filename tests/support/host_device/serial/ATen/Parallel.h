@@ -7,6 +7,8 @@
 
 namespace at {
 
+inline int get_num_threads() { return 1; }
+
 template <typename Function>
 void parallel_for(int64_t begin, int64_t end, int64_t /*grain*/, const Function& function) {
   if (begin < end) {

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// One body, compiled for three instruction sets: functions that are always inlined into one entry per set, which
+// carries the target. (Cloning by attribute would do the same, but start before sanitizers do, and a test could not
+// choose.)
+//
+// A run is walked twice, the second time from the first-level cache: by columns, eight rows of sixteen lanes in
+// registers, and by rows, whose lanes meet by halves. The vectors are written as such, because the order in which lanes
+// meet is a sum that no compiler reorders by itself; wider or narrower registers than theirs only change how many
+// instructions one takes.
+
+#include "engine/cpu/kernels.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#define DYNASCOPE_INLINE __attribute__((always_inline)) inline
+
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors are passed between functions that are always inlined only
+
+namespace dynascope::engine::cpu {
+namespace {
+
+// Vectors as wide as the registers of an instruction set: the compiler cuts wider ones into single values where it
+// meets a comparison.
+template <int kBytes>
+struct Vectors {
+  static constexpr int kLanes = kBytes / 4;
+  using Floats __attribute__((vector_size(kBytes), may_alias)) = float;
+  using UnalignedFloats __attribute__((vector_size(kBytes), aligned(4), may_alias)) = float;
+  using Bits __attribute__((vector_size(kBytes), may_alias)) = int32_t;
+  using UnalignedBits __attribute__((vector_size(kBytes), aligned(4), may_alias)) = int32_t;
+  using HalfFloats __attribute__((vector_size(kBytes / 2), may_alias)) = float;
+  using Doubles __attribute__((vector_size(kBytes), may_alias)) = double;
+};
+
+template <typename V>
+DYNASCOPE_INLINE void load(const float* from, typename V::Floats& to) {
+  to = *reinterpret_cast<const typename V::UnalignedFloats*>(from);
+}
+
+// All bits of the first `count` lanes.
+template <typename V>
+DYNASCOPE_INLINE void mask_of(int count, typename V::Bits& mask) {
+  constexpr int kMost = 2 * kMinima;
+  alignas(64) static constexpr int32_t kMasks[kMost] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  const int lanes = count < 0 ? 0 : count < V::kLanes ? count : V::kLanes;
+  mask = *reinterpret_cast<const typename V::UnalignedBits*>(kMasks + kMinima - lanes);
+}
+
+template <typename V>
+DYNASCOPE_INLINE void keep(const typename V::Bits& mask, typename V::Floats& value) {
+  value = reinterpret_cast<typename V::Floats>(reinterpret_cast<typename V::Bits>(value) & mask);
+}
+
+template <typename V>
+DYNASCOPE_INLINE typename V::Floats where(const typename V::Bits& mask, const typename V::Floats& value,
+                                          const typename V::Floats& otherwise) {
+  using Bits = typename V::Bits;
+  return reinterpret_cast<typename V::Floats>((reinterpret_cast<Bits>(value) & mask) |
+                                              (reinterpret_cast<Bits>(otherwise) & ~mask));
+}
+
+struct Plus {
+  template <typename T>
+  DYNASCOPE_INLINE T operator()(const T& a, const T& b) const {
+    return a + b;
+  }
+};
+struct Lesser {
+  template <typename T>
+  DYNASCOPE_INLINE T operator()(const T& a, const T& b) const {
+    return b < a ? b : a;
+  }
+};
+struct Greater {
+  template <typename T>
+  DYNASCOPE_INLINE T operator()(const T& a, const T& b) const {
+    return b > a ? b : a;
+  }
+};
+
+// A fold of eight.
+template <typename T, typename Join>
+DYNASCOPE_INLINE T folded(const T* x, Join join) {
+  return join(join(join(x[0], x[4]), join(x[2], x[6])), join(join(x[1], x[5]), join(x[3], x[7])));
+}
+
+template <typename V>
+DYNASCOPE_INLINE void add_to(double* sums, const typename V::Floats& run) {
+  alignas(64) float brief[V::kLanes];
+  *reinterpret_cast<typename V::Floats*>(brief) = run;
+  const auto* half = reinterpret_cast<const typename V::HalfFloats*>(brief);
+  auto* to = reinterpret_cast<typename V::Doubles*>(sums);
+  to[0] += __builtin_convertvector(half[0], typename V::Doubles);
+  to[1] += __builtin_convertvector(half[1], typename V::Doubles);
+}
+
+// One vector of lanes of all rows. Not kWhole: those of `run.count` rows, and only lanes below `run.lanes`. A NaN may
+// get lost in the bounds; the squares tell.
+template <typename V, bool kWhole>
+DYNASCOPE_INLINE void add_columns(const Run<float>& run, int first, PlainLanes& lanes, typename V::Floats& low,
+                                  typename V::Floats& high) {
+  using Floats = typename V::Floats;
+  using Bits = typename V::Bits;
+  Floats values[kRunRows];
+  Floats squares[kRunRows];
+  Floats magnitudes[kRunRows];
+  Bits exists;
+  mask_of<V>(run.lanes - first, exists);
+  for (int i = 0; i < kRunRows; ++i) {
+    load<V>(run.rows[i] + first, values[i]);
+    if (!kWhole) {
+      keep<V>(exists, values[i]);
+    }
+    squares[i] = values[i] * values[i];
+    magnitudes[i] = reinterpret_cast<Floats>(reinterpret_cast<Bits>(values[i]) & 0x7FFFFFFF);
+  }
+  if (kWhole) {
+    low = Lesser()(low, folded(values, Lesser()));
+    high = Greater()(high, folded(values, Greater()));
+  } else {
+    for (int i = 0; i < run.count; ++i) {
+      low = Lesser()(low, where<V>(exists, values[i], low));
+      high = Greater()(high, where<V>(exists, values[i], high));
+    }
+  }
+  add_to<V>(lanes.column + first, folded(values, Plus()));
+  add_to<V>(lanes.squares + first, folded(squares, Plus()));
+  add_to<V>(lanes.abs_sum + first, folded(magnitudes, Plus()));
+}
+
+template <typename V>
+DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) {
+  using Floats = typename V::Floats;
+  Floats low = *reinterpret_cast<const Floats*>(lanes.min);
+  Floats high = *reinterpret_cast<const Floats*>(lanes.max);
+  int first = 0;
+  for (; run.count == kRunRows && first + V::kLanes <= run.lanes; first += V::kLanes) {
+    add_columns<V, true>(run, first, lanes, low, high);
+  }
+  for (; first < run.lanes; first += V::kLanes) {
+    add_columns<V, false>(run, first, lanes, low, high);
+  }
+  *reinterpret_cast<Floats*>(lanes.min) = low;
+  *reinterpret_cast<Floats*>(lanes.max) = high;
+}
+
+// A row of single taps, `kUnits` times sixteen of them or less: the short levels, vector by vector while there are two,
+// then an eighth of fold_count() is left, which meets in float64. `last` masks the last sixteen.
+template <typename V, int kUnits>
+DYNASCOPE_INLINE double folded_row(const float* row, const typename V::Bits* last) {
+  constexpr int kCount = kUnits == 1 ? 16 : kUnits == 2 ? 32 : kUnits <= 4 ? 64 : kUnits <= 8 ? 128 : 256;
+  constexpr int kUnit = 16 / V::kLanes;
+  constexpr int kVectors = kUnits * kUnit;
+  constexpr int kLeft = kCount / 8;
+  constexpr int kVectorsLeft = kLeft > V::kLanes ? kLeft / V::kLanes : 1;
+  constexpr int kStored = kVectorsLeft * V::kLanes;
+  typename V::Floats v[kCount / V::kLanes];
+  for (int i = 0; i < kVectors; ++i) {
+    load<V>(row + i * V::kLanes, v[i]);
+    if (i >= kVectors - kUnit) {
+      keep<V>(last[i - (kVectors - kUnit)], v[i]);
+    }
+  }
+  for (int half = kCount / V::kLanes / 2; half >= kVectorsLeft; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      if (i + half < kVectors) {
+        v[i] += v[i + half];
+      }
+    }
+  }
+  alignas(64) float brief[kStored];
+  for (int i = 0; i < kVectorsLeft; ++i) {
+    reinterpret_cast<typename V::Floats*>(brief)[i] = v[i];
+  }
+  for (int half = kStored / 2; half >= kLeft; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      brief[i] += brief[i + half];
+    }
+  }
+  alignas(64) double wide[kLeft];
+  for (int i = 0; i < kLeft; ++i) {
+    wide[i] = static_cast<double>(brief[i]);
+  }
+  for (int half = kLeft / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      wide[i] += wide[i + half];
+    }
+  }
+  return wide[0];
+}
+
+template <typename V, int kUnits>
+DYNASCOPE_INLINE void add_rows(const Run<float>& run, double* row_sums) {
+  typename V::Bits last[16 / V::kLanes];
+  for (int i = 0; i < 16 / V::kLanes; ++i) {
+    mask_of<V>(run.lanes - (kUnits - 1) * 16 - i * V::kLanes, last[i]);
+  }
+  for (int i = 0; i < kRunRows; ++i) {
+    row_sums[i] = folded_row<V, kUnits>(run.rows[i], last);
+  }
+}
+
+template <typename V>
+DYNASCOPE_INLINE void add_single_taps(const Run<float>& run, double* row_sums) {
+#define DYNASCOPE_UNITS(units)         \
+  case units:                          \
+    add_rows<V, units>(run, row_sums); \
+    break;
+  switch ((run.lanes + 15) / 16) {
+    DYNASCOPE_UNITS(1)
+    DYNASCOPE_UNITS(2)
+    DYNASCOPE_UNITS(3)
+    DYNASCOPE_UNITS(4)
+    DYNASCOPE_UNITS(5)
+    DYNASCOPE_UNITS(6)
+    DYNASCOPE_UNITS(7)
+    DYNASCOPE_UNITS(8)
+    DYNASCOPE_UNITS(9)
+    DYNASCOPE_UNITS(10)
+    DYNASCOPE_UNITS(11)
+    DYNASCOPE_UNITS(12)
+    DYNASCOPE_UNITS(13)
+    DYNASCOPE_UNITS(14)
+    DYNASCOPE_UNITS(15)
+    DYNASCOPE_UNITS(16)
+  }
+#undef DYNASCOPE_UNITS
+}
+
+// Columns of a row by halves: `count` values of `from`, the upper ones `half` further on; `to` gets `half` values.
+template <typename T>
+DYNASCOPE_INLINE void halve(const T* from, int count, int half, T* to) {
+#pragma GCC ivdep
+  for (int i = 0; i < count - half; ++i) {
+    to[i] = from[i] + from[i + half];
+  }
+#pragma GCC ivdep
+  for (int i = count - half; i < half; ++i) {
+    to[i] = from[i];
+  }
+}
+
+// One row with taps, or of any width. T: what short sums are added in.
+template <typename T>
+DYNASCOPE_INLINE void fold_row(const T* row, int columns, int taps, double* sums) {
+  alignas(64) T brief[kTileLanes];
+  alignas(64) double wide[kTileLanes];
+  const T* from = row;
+  int count = columns * taps;
+  int half = fold_count(columns) / 2;
+  for (int level = 0; level < kShortLevels && half > 0; ++level, half /= 2) {
+    halve(from, count, half * taps, brief);
+    from = brief;
+    count = half * taps;
+  }
+  for (int i = 0; i < count; ++i) {
+    wide[i] = static_cast<double>(from[i]);
+  }
+  for (; half > 0; half /= 2) {
+    halve(wide, count, half * taps, wide);
+    count = half * taps;
+  }
+  for (int tap = 0; tap < taps; ++tap) {
+    sums[tap] = wide[tap];
+  }
+}
+
+template <typename V>
+DYNASCOPE_INLINE void add_plain(const Run<float>& run, PlainLanes& lanes, double* row_sums) {
+  add_all_columns<V>(run, lanes);
+  if (run.taps == 1 && run.columns > 8) {
+    add_single_taps<V>(run, row_sums);
+    return;
+  }
+  for (int i = 0; i < run.count; ++i) {
+    fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
+  }
+}
+
+DYNASCOPE_INLINE void add_careful(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (int lane = 0; lane < run.lanes; ++lane) {
+    double values[kRunRows];
+    double differences[kRunRows];
+    double squares[kRunRows];
+    double magnitudes[kRunRows];
+    double low = lanes.min[lane];
+    double high = lanes.max[lane];
+    double nonfinite = lanes.nonfinite[lane];
+    for (int i = 0; i < kRunRows; ++i) {
+      const bool exists = i < run.count;
+      const double value = run.rows[i][lane];
+      const double difference = exists ? value - shift : 0.0;
+      const bool finite = value - value == 0.0;
+      const double lower = finite && exists ? value : kInfinity;
+      const double higher = finite && exists ? value : -kInfinity;
+      values[i] = value;
+      differences[i] = difference;
+      squares[i] = difference * difference;
+      magnitudes[i] = std::fabs(value);
+      low = lower < low ? lower : low;
+      high = higher > high ? higher : high;
+      nonfinite += finite ? 0.0 : 1.0;
+    }
+    lanes.column[lane] += folded(values, Plus());
+    lanes.sum[lane] += folded(differences, Plus());
+    lanes.squares[lane] += folded(squares, Plus());
+    lanes.abs_sum[lane] += folded(magnitudes, Plus());
+    lanes.min[lane] = low;
+    lanes.max[lane] = high;
+    lanes.nonfinite[lane] = nonfinite;
+  }
+  for (int i = 0; i < run.count; ++i) {
+    fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
+  }
+}
+
+template <typename T, typename Join>
+DYNASCOPE_INLINE T fold_lanes(const T* values, int count, Join join) {
+  alignas(64) T left[kTileLanes];
+  left[0] = values[0];
+  int half = fold_count(count) / 2;
+  for (int i = 0; half > 0 && i < count - half; ++i) {
+    left[i] = join(values[i], values[i + half]);
+  }
+  for (int i = count - half; i < half; ++i) {
+    left[i] = values[i];
+  }
+  for (half /= 2; half > 0; half /= 2) {
+#pragma GCC ivdep
+    for (int i = 0; i < half; ++i) {
+      left[i] = join(left[i], left[i + half]);
+    }
+  }
+  return left[0];
+}
+
+DYNASCOPE_INLINE void fold_plain(PlainLanes& lanes, int count, PlainSums& sums) {
+  sums.sum = fold_lanes(lanes.column, count, Plus());
+  sums.squares = fold_lanes(lanes.squares, count, Plus());
+  sums.abs_sum = fold_lanes(lanes.abs_sum, count, Plus());
+  sums.min = static_cast<double>(fold_lanes(lanes.min, kMinima, Lesser()));
+  sums.max = static_cast<double>(fold_lanes(lanes.max, kMinima, Greater()));
+}
+
+DYNASCOPE_INLINE void fold_careful(CarefulLanes& lanes, int count, LaneSums& sums) {
+  sums.sum = fold_lanes(lanes.sum, count, Plus());
+  sums.squares = fold_lanes(lanes.squares, count, Plus());
+  sums.abs_sum = fold_lanes(lanes.abs_sum, count, Plus());
+  sums.min = fold_lanes(lanes.min, count, Lesser());
+  sums.max = fold_lanes(lanes.max, count, Greater());
+  sums.nonfinite = static_cast<int64_t>(fold_lanes(lanes.nonfinite, count, Plus()));
+}
+
+template <typename T>
+DYNASCOPE_INLINE void widen_all(const T* from, float* to, int count) {
+#pragma GCC ivdep
+  for (int i = 0; i < count; ++i) {
+    to[i] = static_cast<float>(to_double(from[i]));
+  }
+}
+
+#define DYNASCOPE_KERNELS(set, bytes, ...)                                                                             \
+  __VA_ARGS__ void add_plain_##set(const Run<float>& run, PlainLanes& lanes, double* row_sums) {                       \
+    add_plain<Vectors<bytes>>(run, lanes, row_sums);                                                                   \
+  }                                                                                                                    \
+  __VA_ARGS__ void add_careful_##set(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) {    \
+    add_careful(run, shift, lanes, row_sums);                                                                          \
+  }                                                                                                                    \
+  __VA_ARGS__ void fold_plain_##set(PlainLanes& lanes, int count, PlainSums& sums) { fold_plain(lanes, count, sums); } \
+  __VA_ARGS__ void fold_careful_##set(CarefulLanes& lanes, int count, LaneSums& sums) {                                \
+    fold_careful(lanes, count, sums);                                                                                  \
+  }                                                                                                                    \
+  __VA_ARGS__ void widen_bfloat16_##set(const BFloat16* from, float* to, int count) { widen_all(from, to, count); }    \
+  __VA_ARGS__ void widen_float16_##set(const Float16* from, float* to, int count) { widen_all(from, to, count); }      \
+  constexpr Kernels kKernels_##set = {add_plain_##set,    add_careful_##set,    fold_plain_##set,                      \
+                                      fold_careful_##set, widen_bfloat16_##set, widen_float16_##set};
+
+DYNASCOPE_KERNELS(baseline, 16, __attribute__((flatten)))
+#if defined(__x86_64__)
+DYNASCOPE_KERNELS(x86_64_v3, 32, __attribute__((flatten, target("arch=x86-64-v3"))))
+DYNASCOPE_KERNELS(x86_64_v4, 64, __attribute__((flatten, target("arch=x86-64-v4"))))
+#endif
+
+InstructionSet& in_use() {
+  static InstructionSet set = best_instruction_set();
+  return set;
+}
+
+}  // namespace
+
+void clear(PlainLanes& lanes, int count) {
+  const int width = (count + kMinima - 1) / kMinima * kMinima;  // whole vectors
+  for (double* sums : {lanes.column, lanes.squares, lanes.abs_sum}) {
+    std::fill_n(sums, width, 0.0);
+  }
+  std::fill_n(lanes.min, kMinima, std::numeric_limits<float>::infinity());
+  std::fill_n(lanes.max, kMinima, -std::numeric_limits<float>::infinity());
+}
+
+void clear(CarefulLanes& lanes, int count) {
+  for (double* sums : {lanes.column, lanes.sum, lanes.squares, lanes.abs_sum, lanes.nonfinite}) {
+    std::fill_n(sums, count, 0.0);
+  }
+  std::fill_n(lanes.min, count, std::numeric_limits<double>::infinity());
+  std::fill_n(lanes.max, count, -std::numeric_limits<double>::infinity());
+}
+
+InstructionSet best_instruction_set() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    return InstructionSet::kX86_64_v4;
+  }
+  if (__builtin_cpu_supports("x86-64-v3")) {
+    return InstructionSet::kX86_64_v3;
+  }
+#endif
+  return InstructionSet::kBaseline;
+}
+
+const Kernels& kernels_of(InstructionSet set) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::kX86_64_v4) {
+    return kKernels_x86_64_v4;
+  }
+  if (set == InstructionSet::kX86_64_v3) {
+    return kKernels_x86_64_v3;
+  }
+#endif
+  static_cast<void>(set);
+  return kKernels_baseline;
+}
+
+const Kernels& kernels() { return kernels_of(in_use()); }
+
+void use(InstructionSet set) { in_use() = set; }
+
+}  // namespace dynascope::engine::cpu
