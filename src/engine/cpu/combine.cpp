@@ -15,8 +15,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // partials; below, threads cost more than they save
 
-double add(double a, double b) { return a + b; }
-
 // The others hold +0.
 int runs_of(int64_t blocks) { return blocks < kCombineRuns ? fold_count(static_cast<int>(blocks)) : kCombineRuns; }
 
@@ -46,6 +44,32 @@ void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride
   }
 }
 
+// Partials of one sum, side by side; `kRuns` is fold_count() of their number, at most kCombineRuns.
+template <int kRuns>
+double combined(const double* partials, int64_t blocks) {
+  double runs[kRuns];
+  for (int64_t i = 0; i < kRuns; ++i) {
+    runs[i] = i < blocks ? partials[i] : 0.0;
+  }
+  for (int64_t block = kRuns; block < blocks; ++block) {
+    runs[block % kRuns] += partials[block];
+  }
+  for (int half = kRuns / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      runs[i] += runs[i + half];
+    }
+  }
+  return runs[0];
+}
+
+double combined(const double* partials, int64_t blocks) {
+  return blocks <= 2    ? combined<2>(partials, blocks)
+         : blocks <= 4  ? combined<4>(partials, blocks)
+         : blocks <= 8  ? combined<8>(partials, blocks)
+         : blocks <= 16 ? combined<16>(partials, blocks)
+                        : combined<kCombineRuns>(partials, blocks);
+}
+
 void combine_rows(const Tables& tables, const Matrix& matrix) {
   if (matrix.row_partials == matrix.row_sums) {
     return;
@@ -53,15 +77,9 @@ void combine_rows(const Tables& tables, const Matrix& matrix) {
   const double* partials = tables.workspace + matrix.row_partials;
   double* sums = tables.workspace + matrix.row_sums;
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, matrix.column_blocks));
-  const int used = runs_of(matrix.column_blocks);
   at::parallel_for(0, matrix.rows * matrix.taps, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      double runs[kCombineRuns];
-      std::fill_n(runs, used, 0.0);
-      for (int64_t block = 0; block < matrix.column_blocks; ++block) {
-        runs[block % kCombineRuns] += partials[i * matrix.column_blocks + block];
-      }
-      sums[i] = fold(runs, used, add);
+      sums[i] = combined(partials + i * matrix.column_blocks, matrix.column_blocks);
     }
   });
 }

@@ -31,8 +31,7 @@ struct Vectors {
   using UnalignedFloats __attribute__((vector_size(kBytes), aligned(4), may_alias)) = float;
   using Bits __attribute__((vector_size(kBytes), may_alias)) = int32_t;
   using UnalignedBits __attribute__((vector_size(kBytes), aligned(4), may_alias)) = int32_t;
-  using HalfFloats __attribute__((vector_size(kBytes / 2), may_alias)) = float;
-  using Doubles __attribute__((vector_size(kBytes), may_alias)) = double;
+  using PairOfDoubles __attribute__((vector_size(2 * kBytes), aligned(kBytes), may_alias)) = double;
 };
 
 template <typename V>
@@ -87,14 +86,14 @@ DYNASCOPE_INLINE T folded(const T* x, Join join) {
   return join(join(join(x[0], x[4]), join(x[2], x[6])), join(join(x[1], x[5]), join(x[3], x[7])));
 }
 
+alignas(64) constexpr double kZeros[kTileLanes] = {};
+
+// `before` leads to what `sums` held before the run.
 template <typename V>
-DYNASCOPE_INLINE void add_to(double* sums, const typename V::Floats& run) {
-  alignas(64) float brief[V::kLanes];
-  *reinterpret_cast<typename V::Floats*>(brief) = run;
-  const auto* half = reinterpret_cast<const typename V::HalfFloats*>(brief);
-  auto* to = reinterpret_cast<typename V::Doubles*>(sums);
-  to[0] += __builtin_convertvector(half[0], typename V::Doubles);
-  to[1] += __builtin_convertvector(half[1], typename V::Doubles);
+DYNASCOPE_INLINE void add_to(const double* before, double* sums, const typename V::Floats& run) {
+  using PairOfDoubles = typename V::PairOfDoubles;
+  *reinterpret_cast<PairOfDoubles*>(sums) =
+      *reinterpret_cast<const PairOfDoubles*>(before) + __builtin_convertvector(run, PairOfDoubles);
 }
 
 // One vector of lanes of all rows. Not kWhole: those of `run.count` rows, and only lanes below `run.lanes`. A NaN may
@@ -126,16 +125,22 @@ DYNASCOPE_INLINE void add_columns(const Run<float>& run, int first, PlainLanes& 
       high = Greater()(high, where<V>(exists, values[i], high));
     }
   }
-  add_to<V>(lanes.column + first, folded(values, Plus()));
-  add_to<V>(lanes.squares + first, folded(squares, Plus()));
-  add_to<V>(lanes.abs_sum + first, folded(magnitudes, Plus()));
+  const auto before = [&](const double* sums) { return run.first ? kZeros + first : sums + first; };
+  add_to<V>(before(lanes.column), lanes.column + first, folded(values, Plus()));
+  add_to<V>(before(lanes.squares), lanes.squares + first, folded(squares, Plus()));
+  add_to<V>(before(lanes.abs_sum), lanes.abs_sum + first, folded(magnitudes, Plus()));
 }
 
 template <typename V>
 DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) {
   using Floats = typename V::Floats;
-  Floats low = *reinterpret_cast<const Floats*>(lanes.min);
-  Floats high = *reinterpret_cast<const Floats*>(lanes.max);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Floats low = Floats{} + kInfinity;
+  Floats high = Floats{} - kInfinity;
+  if (!run.first) {
+    low = *reinterpret_cast<const Floats*>(lanes.min);
+    high = *reinterpret_cast<const Floats*>(lanes.max);
+  }
   int first = 0;
   for (; run.count == kRunRows && first + V::kLanes <= run.lanes; first += V::kLanes) {
     add_columns<V, true>(run, first, lanes, low, high);
@@ -268,12 +273,50 @@ DYNASCOPE_INLINE void fold_row(const T* row, int columns, int taps, double* sums
   }
 }
 
+// As fold_row(), for sizes that are known while compiling.
+template <int kColumns, int kTaps>
+DYNASCOPE_INLINE void fold_known_row(const float* row, double* sums) {
+  constexpr int kHalf = kColumns > 16 ? 16 : kColumns > 8 ? 8 : 4;
+  static_assert(kColumns >= 8 && kColumns <= 32);
+  alignas(64) float brief[kHalf * kTaps];
+  halve(row, kColumns * kTaps, kHalf * kTaps, brief);
+  halve(brief, kHalf * kTaps, kHalf / 2 * kTaps, brief);
+  halve(brief, kHalf / 2 * kTaps, kHalf / 4 * kTaps, brief);
+  alignas(64) double wide[kHalf / 4 * kTaps];
+  for (int i = 0; i < kHalf / 4 * kTaps; ++i) {
+    wide[i] = static_cast<double>(brief[i]);
+  }
+  for (int half = kHalf / 8; half > 0; half /= 2) {
+    halve(wide, 2 * half * kTaps, half * kTaps, wide);
+  }
+  for (int tap = 0; tap < kTaps; ++tap) {
+    sums[tap] = wide[tap];
+  }
+}
+
+template <int kColumns>
+DYNASCOPE_INLINE void add_nine_taps(const Run<float>& run, double* row_sums) {
+  for (int i = 0; i < run.count; ++i) {
+    fold_known_row<kColumns, 9>(run.rows[i], row_sums + i * 9);
+  }
+}
+
 template <typename V>
 DYNASCOPE_INLINE void add_plain(const Run<float>& run, PlainLanes& lanes, double* row_sums) {
   add_all_columns<V>(run, lanes);
   if (run.taps == 1 && run.columns > 8) {
     add_single_taps<V>(run, row_sums);
     return;
+  }
+  if (run.taps == 9 && run.columns % 8 == 0) {
+    switch (run.columns) {
+      case 8:
+        return add_nine_taps<8>(run, row_sums);
+      case 16:
+        return add_nine_taps<16>(run, row_sums);
+      default:
+        return add_nine_taps<24>(run, row_sums);
+    }
   }
   for (int i = 0; i < run.count; ++i) {
     fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
@@ -338,15 +381,15 @@ DYNASCOPE_INLINE T fold_lanes(const T* values, int count, Join join) {
   return left[0];
 }
 
-DYNASCOPE_INLINE void fold_plain(PlainLanes& lanes, int count, PlainSums& sums) {
+DYNASCOPE_INLINE void fold_plain(const PlainLanes& lanes, int count, int minima, PlainSums& sums) {
   sums.sum = fold_lanes(lanes.column, count, Plus());
   sums.squares = fold_lanes(lanes.squares, count, Plus());
   sums.abs_sum = fold_lanes(lanes.abs_sum, count, Plus());
-  sums.min = static_cast<double>(fold_lanes(lanes.min, kMinima, Lesser()));
-  sums.max = static_cast<double>(fold_lanes(lanes.max, kMinima, Greater()));
+  sums.min = static_cast<double>(fold_lanes(lanes.min, minima, Lesser()));
+  sums.max = static_cast<double>(fold_lanes(lanes.max, minima, Greater()));
 }
 
-DYNASCOPE_INLINE void fold_careful(CarefulLanes& lanes, int count, LaneSums& sums) {
+DYNASCOPE_INLINE void fold_careful(const CarefulLanes& lanes, int count, LaneSums& sums) {
   sums.sum = fold_lanes(lanes.sum, count, Plus());
   sums.squares = fold_lanes(lanes.squares, count, Plus());
   sums.abs_sum = fold_lanes(lanes.abs_sum, count, Plus());
@@ -363,21 +406,71 @@ DYNASCOPE_INLINE void widen_all(const T* from, float* to, int count) {
   }
 }
 
-#define DYNASCOPE_KERNELS(set, bytes, ...)                                                                             \
-  __VA_ARGS__ void add_plain_##set(const Run<float>& run, PlainLanes& lanes, double* row_sums) {                       \
-    add_plain<Vectors<bytes>>(run, lanes, row_sums);                                                                   \
-  }                                                                                                                    \
-  __VA_ARGS__ void add_careful_##set(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) {    \
-    add_careful(run, shift, lanes, row_sums);                                                                          \
-  }                                                                                                                    \
-  __VA_ARGS__ void fold_plain_##set(PlainLanes& lanes, int count, PlainSums& sums) { fold_plain(lanes, count, sums); } \
-  __VA_ARGS__ void fold_careful_##set(CarefulLanes& lanes, int count, LaneSums& sums) {                                \
-    fold_careful(lanes, count, sums);                                                                                  \
-  }                                                                                                                    \
-  __VA_ARGS__ void widen_bfloat16_##set(const BFloat16* from, float* to, int count) { widen_all(from, to, count); }    \
-  __VA_ARGS__ void widen_float16_##set(const Float16* from, float* to, int count) { widen_all(from, to, count); }      \
-  constexpr Kernels kKernels_##set = {add_plain_##set,    add_careful_##set,    fold_plain_##set,                      \
-                                      fold_careful_##set, widen_bfloat16_##set, widen_float16_##set};
+DYNASCOPE_INLINE void add_channel(const double* values, const double* coefficients, int64_t taps, int64_t positions,
+                                  int64_t count, double* __restrict sums) {
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const double value = values[tap];
+    const double* at_tap = coefficients + tap * positions;
+    for (int64_t i = 0; i < count; ++i) {
+      sums[i] += at_tap[i] != 0.0 ? value * at_tap[i] : 0.0;
+    }
+  }
+}
+
+// engine::add() with multiplicity, lane by lane.
+DYNASCOPE_INLINE void add_units(const double* strengths, const int64_t* multiplicity, int count, double shift,
+                                CarefulLanes& lanes) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+#pragma GCC ivdep
+  for (int i = 0; i < count; ++i) {
+    const double times = static_cast<double>(multiplicity[i]);
+    const double value = strengths[i];
+    const double difference = value - shift;
+    const bool finite = value - value == 0.0;
+    const double lower = finite ? value : kInfinity;
+    const double higher = finite ? value : -kInfinity;
+    lanes.sum[i] += times * difference;
+    lanes.squares[i] += times * (difference * difference);
+    lanes.abs_sum[i] += times * std::fabs(value);
+    lanes.min[i] = lower < lanes.min[i] ? lower : lanes.min[i];
+    lanes.max[i] = higher > lanes.max[i] ? higher : lanes.max[i];
+    lanes.nonfinite[i] += finite ? 0.0 : times;
+  }
+}
+
+DYNASCOPE_INLINE void narrow(const double* from, float* __restrict to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] = canonical(static_cast<float>(from[i]));
+  }
+}
+
+#define DYNASCOPE_KERNELS(set, bytes, ...)                                                                          \
+  __VA_ARGS__ void add_plain_##set(const Run<float>& run, PlainLanes& lanes, double* row_sums) {                    \
+    add_plain<Vectors<bytes>>(run, lanes, row_sums);                                                                \
+  }                                                                                                                 \
+  __VA_ARGS__ void add_careful_##set(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) { \
+    add_careful(run, shift, lanes, row_sums);                                                                       \
+  }                                                                                                                 \
+  __VA_ARGS__ void fold_plain_##set(const PlainLanes& lanes, int count, PlainSums& sums) {                          \
+    fold_plain(lanes, count, bytes / 4, sums);                                                                      \
+  }                                                                                                                 \
+  __VA_ARGS__ void fold_careful_##set(const CarefulLanes& lanes, int count, LaneSums& sums) {                       \
+    fold_careful(lanes, count, sums);                                                                               \
+  }                                                                                                                 \
+  __VA_ARGS__ void widen_bfloat16_##set(const BFloat16* from, float* to, int count) { widen_all(from, to, count); } \
+  __VA_ARGS__ void widen_float16_##set(const Float16* from, float* to, int count) { widen_all(from, to, count); }   \
+  __VA_ARGS__ void add_channel_##set(const double* values, const double* coefficients, int64_t taps,                \
+                                     int64_t positions, int64_t count, double* sums) {                              \
+    add_channel(values, coefficients, taps, positions, count, sums);                                                \
+  }                                                                                                                 \
+  __VA_ARGS__ void add_units_##set(const double* strengths, const int64_t* multiplicity, int count, double shift,   \
+                                   CarefulLanes& lanes) {                                                           \
+    add_units(strengths, multiplicity, count, shift, lanes);                                                        \
+  }                                                                                                                 \
+  __VA_ARGS__ void narrow_##set(const double* from, float* to, int64_t count) { narrow(from, to, count); }          \
+  constexpr Kernels kKernels_##set = {add_plain_##set,    add_careful_##set,    fold_plain_##set,                   \
+                                      fold_careful_##set, widen_bfloat16_##set, widen_float16_##set,                \
+                                      add_channel_##set,  add_units_##set,      narrow_##set};
 
 DYNASCOPE_KERNELS(baseline, 16, __attribute__((flatten)))
 #if defined(__x86_64__)
@@ -391,15 +484,6 @@ InstructionSet& in_use() {
 }
 
 }  // namespace
-
-void clear(PlainLanes& lanes, int count) {
-  const int width = (count + kMinima - 1) / kMinima * kMinima;  // whole vectors
-  for (double* sums : {lanes.column, lanes.squares, lanes.abs_sum}) {
-    std::fill_n(sums, width, 0.0);
-  }
-  std::fill_n(lanes.min, kMinima, std::numeric_limits<float>::infinity());
-  std::fill_n(lanes.max, kMinima, -std::numeric_limits<float>::infinity());
-}
 
 void clear(CarefulLanes& lanes, int count) {
   for (double* sums : {lanes.column, lanes.sum, lanes.squares, lanes.abs_sum, lanes.nonfinite}) {

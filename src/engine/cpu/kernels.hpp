@@ -19,6 +19,7 @@ struct Run {
   const T* rows[kRunRows];  ///< those from `count` on lead to zeros
   int count;
   int lanes, columns, taps;  ///< lanes = columns * taps
+  bool first;                ///< of its tile: lanes hold nothing yet (plain tiles only)
 };
 
 /// What a tile gathers when all is well.
@@ -26,7 +27,7 @@ struct alignas(64) PlainLanes {
   double column[kTileLanes];
   double squares[kTileLanes];
   double abs_sum[kTileLanes];
-  float min[kMinima], max[kMinima];
+  float min[kMinima], max[kMinima];  ///< as many as a vector of the instruction set has lanes
 };
 
 /// The same in float64 about a shift, for any values.
@@ -44,14 +45,21 @@ struct Kernels {
   /// Adds a run to `lanes` and writes its row partials, (count, taps) in `row_sums`.
   void (*add_plain)(const Run<float>& run, PlainLanes& lanes, double* row_sums);
   void (*add_careful)(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums);
-  /// The fold over lanes; `lanes` is spoilt but for `column`. Without `count`.
-  void (*fold_plain)(PlainLanes& lanes, int count, PlainSums& sums);
-  void (*fold_careful)(CarefulLanes& lanes, int count, LaneSums& sums);
+  /// The folds over `count` lanes, all but the number of values.
+  void (*fold_plain)(const PlainLanes& lanes, int count, PlainSums& sums);
+  void (*fold_careful)(const CarefulLanes& lanes, int count, LaneSums& sums);
   void (*widen_bfloat16)(const BFloat16* from, float* to, int count);
   void (*widen_float16)(const Float16* from, float* to, int count);
+
+  /// sums[i] += values[tap] * coefficients[tap * positions + i], tap after tap, where that coefficient is not 0.
+  void (*add_channel)(const double* values, const double* coefficients, int64_t taps, int64_t positions, int64_t count,
+                      double* sums);
+  /// Adds at most kSummaryLanes units to the summary of a node layer, but for `column`.
+  void (*add_units)(const double* strengths, const int64_t* multiplicity, int count, double shift, CarefulLanes& lanes);
+  /// To what is stored of strengths.
+  void (*narrow)(const double* from, float* to, int64_t count);
 };
 
-void clear(PlainLanes& lanes, int count);
 void clear(CarefulLanes& lanes, int count);
 
 /// The best set that this processor has.

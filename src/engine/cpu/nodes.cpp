@@ -5,21 +5,16 @@
 // same unit by unit.
 
 #include "engine/arithmetic.hpp"
+#include "engine/cpu/kernels.hpp"
 #include "engine/cpu/passes.hpp"
 
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace dynascope::engine::cpu {
 namespace {
-
-// A product with a zero coefficient is not formed: the value need not be finite.
-void add_scaled(double value, const double* coefficients, int64_t count, double* sums) {
-  for (int64_t i = 0; i < count; ++i) {
-    sums[i] += coefficients[i] != 0.0 ? value * coefficients[i] : 0.0;
-  }
-}
 
 // Units `first` to `first` + `count` - 1 of a node layer.
 class Block {
@@ -47,17 +42,32 @@ class Block {
     }
   }
 
-  Moments store(std::byte* row) const {
-    LaneSums lanes[kSummaryLanes];
-    std::fill_n(lanes, kSummaryLanes, no_sums());
-    const double shift = shift_of(in_[0] + out_[0]);
-    const int64_t* multiplicity = tables_.indices + node_.multiplicity + first_;
+  Moments store(std::byte* row) {
+    const auto narrow = [&](const double* from, int64_t offset) {
+      if (offset >= 0) {
+        kernels().narrow(from, reinterpret_cast<float*>(row + offset) + first_, count_);
+      }
+    };
+    narrow(in_, node_.in_strength);
+    narrow(out_, node_.out_strength);
     for (int64_t i = 0; i < count_; ++i) {
-      store_unit(node_, row, first_ + i, {in_[i], out_[i]});
-      engine::add(lanes[i % kSummaryLanes], in_[i] + out_[i], shift, multiplicity[i]);
+      in_[i] += out_[i];
     }
-    const int used = count_ < kSummaryLanes ? fold_count(static_cast<int>(count_)) : kSummaryLanes;
-    return moments_of(fold(lanes, used, join), shift);
+    narrow(in_, node_.strength);
+
+    const int used = static_cast<int>(std::min<int64_t>(kSummaryLanes, count_));
+    const double shift = shift_of(in_[0]);
+    const int64_t* multiplicity = tables_.indices + node_.multiplicity + first_;
+    CarefulLanes lanes;
+    clear(lanes, used);
+    for (int64_t i = 0; i < count_; i += kSummaryLanes) {
+      const int count = static_cast<int>(std::min<int64_t>(kSummaryLanes, count_ - i));
+      kernels().add_units(in_ + i, multiplicity + i, count, shift, lanes);
+    }
+    LaneSums sums{};
+    kernels().fold_careful(lanes, used, sums);
+    sums.count = std::accumulate(multiplicity, multiplicity + count_, int64_t{0});
+    return moments_of(sums, shift);
   }
 
  private:
@@ -79,12 +89,12 @@ class Block {
     std::fill_n(some, count, 0.0);
     for (int64_t block = 0; block < term.blocks; ++block) {
       const double* values = tables_.workspace + term.sums + (index + block * term.block_stride) * term.taps;
+      if (term.coefficients >= 0) {
+        kernels().add_channel(values, tables_.coefficients + term.coefficients + position, term.taps, node_.positions,
+                              count, some);
+        continue;
+      }
       for (int64_t tap = 0; tap < term.taps; ++tap) {
-        if (term.coefficients >= 0) {
-          const int64_t coefficients = term.coefficients + tap * node_.positions + position;
-          add_scaled(values[tap], tables_.coefficients + coefficients, count, some);
-          continue;
-        }
         for (int64_t i = 0; i < count; ++i) {
           some[i] += values[tap];
         }

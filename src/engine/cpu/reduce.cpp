@@ -157,9 +157,7 @@ class TileReduction {
         position_(position_of(matrix_, index)),
         reader_(matrix_, tile_),
         scratch_(scratch),
-        plain_(plain) {
-    clear(plain_, reader_.lanes());
-  }
+        plain_(plain) {}
 
   bool is_short() const { return matrix_.dtype != Dtype::kFloat64; }
   int rows() const { return tile_.rows; }
@@ -231,7 +229,7 @@ class TileReduction {
  private:
   template <typename T>
   Run<T> empty_run(int first_row) const {
-    return {{}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps};
+    return {{}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps, first_row == 0};
   }
 
   void store_rows(int first, int count) {
