@@ -16,7 +16,8 @@ set(DYNASCOPE_RUNFILE_HEADERS
     run_description
     run_file
     sink
-    training_callback)
+    training_callback
+    validate)
 set(DYNASCOPE_TORCH_HEADERS
     dynascope
     metrics

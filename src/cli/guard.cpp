@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guard.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,9 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 namespace dynascope::cli {
@@ -21,18 +24,25 @@ namespace {
 
 constexpr rlim_t kMemoryBytes = rlim_t{1000} << 20;
 constexpr rlim_t kProcessorSeconds = 4;
-constexpr unsigned kWallSeconds = 30;  // long, for slow disks and busy machines: what loops is stopped by the above
+constexpr rlim_t kBytesPerSecond = 20 << 20;  // of what the file takes on the disk: a sparse one gets no time for holes
+constexpr unsigned kWallFactor = 8;           // for slow disks and busy machines: what loops is stopped by the above
 
 void limit(__rlimit_resource resource, rlim_t value) {
   const rlimit both{value, value};
   setrlimit(resource, &both);
 }
 
-void limit_this_process() {
+rlim_t seconds_for(const std::string& path) {
+  struct stat status {};
+  const bool known = stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  return kProcessorSeconds + (known ? static_cast<rlim_t>(status.st_blocks) * 512 / kBytesPerSecond : 0);
+}
+
+void limit_this_process(rlim_t seconds) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_CPU, kProcessorSeconds);
-  alarm(kWallSeconds);
+  limit(RLIMIT_CPU, seconds);
+  alarm(static_cast<unsigned>(seconds) * kWallFactor);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is larger than any limit
   limit(RLIMIT_AS, kMemoryBytes);
 #endif
@@ -98,9 +108,7 @@ std::string read_all(int file) {
   return text;
 }
 
-}  // namespace
-
-int run_guarded(const Action& action, bool color, bool terminal) {
+int run_once(const Job& job, bool color, bool terminal) {
   int messages[2];
   if (pipe(messages) != 0) {
     write_all(STDERR_FILENO, trouble(std::string("cannot make a pipe: ") + std::strerror(errno)));
@@ -115,9 +123,9 @@ int run_guarded(const Action& action, bool color, bool terminal) {
     dup2(messages[1], STDERR_FILENO);
     close(messages[0]);
     close(messages[1]);
-    limit_this_process();
+    limit_this_process(seconds_for(job.reads));
     // Not exit(): HDF5's own clean-up may crash on a file that already gave an answer.
-    _exit(run_here(action, color, terminal));
+    _exit(run_here(job.action, color, terminal));
   }
   close(messages[1]);
   const std::string text = read_all(messages[0]);
@@ -137,6 +145,17 @@ int run_guarded(const Action& action, bool color, bool terminal) {
   const std::string why = limited ? "out of time or memory" : strsignal(signal);
   write_all(STDERR_FILENO, trouble("reading the file stopped (" + why + "): it is damaged, or no run file"));
   return kTrouble;
+}
+
+}  // namespace
+
+int run_guarded(const Job& job, bool color, bool terminal) {
+  int status = run_once(job, color, terminal);
+  while (job.interval > 0 && status == kAgain) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(job.interval));
+    status = run_once(job, color, terminal);
+  }
+  return status;
 }
 
 }  // namespace dynascope::cli

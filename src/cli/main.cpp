@@ -34,14 +34,17 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->type_name("WHEN");
 
-  dynascope::cli::Action action;
-  dynascope::cli::add_info(app, action);
-  dynascope::cli::add_show(app, action);
+  dynascope::cli::Job job;
+  dynascope::cli::add_info(app, job);
+  dynascope::cli::add_show(app, job);
+  dynascope::cli::add_watch(app, job);
+  dynascope::cli::add_validate(app, job);
+  dynascope::cli::add_recover(app, job);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : dynascope::cli::kTrouble;
   }
   const bool terminal = isatty(STDOUT_FILENO) == 1;
-  return dynascope::cli::run_guarded(action, wants_color(color, terminal), terminal);
+  return dynascope::cli::run_guarded(job, wants_color(color, terminal), terminal);
 }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <ostream>
+#include <string>
 
 namespace CLI {
 class App;
@@ -22,8 +23,21 @@ struct Output {
 /// What the command line asked for; returns 0 fine or same, 1 different or violations found. Trouble is an exception.
 using Action = std::function<int(const Output&)>;
 
-/// Each verb adds its subcommand, which sets `action` when it is the one on the command line.
-void add_info(CLI::App& app, Action& action);
-void add_show(CLI::App& app, Action& action);
+/// What to do, and what it may cost.
+struct Job {
+  Action action;
+  std::string reads;    ///< the file it reads, whose size decides how long that may take
+  double interval = 0;  ///< seconds until `action` is repeated, for as long as it answers kAgain; 0: once
+};
+
+/// What a repeated action answers as long as there may be more to say.
+constexpr int kAgain = 3;
+
+/// Each verb adds its subcommand, which sets `job` when it is the one on the command line.
+void add_info(CLI::App& app, Job& job);
+void add_show(CLI::App& app, Job& job);
+void add_watch(CLI::App& app, Job& job);
+void add_validate(CLI::App& app, Job& job);
+void add_recover(CLI::App& app, Job& job);
 
 }  // namespace dynascope::cli

@@ -73,7 +73,8 @@ Json provenance_json(const RunFile& run) {
           {"torch_version", what.torch_version},
           {"device", what.device},
           {"backend", what.backend},
-          {"in_progress", run.in_progress()}};
+          {"in_progress", run.in_progress()},
+          {"has_writer", run.has_writer()}};
 }
 
 Json options_json(const RunDescription& what) {
@@ -232,7 +233,9 @@ void print_summary(const Output& output, const Json& info) {
   line("source", text_of(from["source"]));
   line("run", text_of(from["run_id"]) + ", " + text_of(from["created"]) + " on " + text_of(from["host"]));
   line("command", text_of(from["command"]));
-  line("state", from["in_progress"].get<bool>() ? "open: still training, or killed" : "finished");
+  line("state", !from["in_progress"].get<bool>() ? "finished"
+                : from["has_writer"].get<bool>() ? "open: still training"
+                                                 : "left behind: the process that wrote it was killed");
   line("written by", "dynascope " + text_of(from["creator_version"]) + ", schema " + text_of(from["schema_version"]) +
                          ", LibTorch " + text_of(from["torch_version"]));
   line("definitions", text_of(from["definitions_version"]) + ": bias " + text_of(options["bias"]) + ", boundary " +
@@ -299,7 +302,7 @@ void print_tables(const Output& output, const Json& info) {
 
 }  // namespace
 
-void add_info(CLI::App& app, Action& action) {
+void add_info(CLI::App& app, Job& job) {
   struct Options {
     std::string path;
     bool json = false;
@@ -308,8 +311,9 @@ void add_info(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("info", "What a run is: definitions, layers, rows, cost, what was skipped");
   verb->add_option("RUN", options->path, "Run file")->required()->type_name("");
   verb->add_flag("--json", options->json, "Print JSON; null for NaN");
-  verb->callback([options, &action] {
-    action = [options](const Output& output) {
+  verb->callback([options, &job] {
+    job.reads = options->path;
+    job.action = [options](const Output& output) {
       const Json info = gather(options->path, open_run(options->path));
       if (options->json) {
         print_json(output.data, info);

@@ -341,14 +341,37 @@ void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& pa
   check(H5DSattach_scale(dataset, scale, static_cast<unsigned>(axis)), "attach a dimension scale to", path);
 }
 
+namespace {
+
+bool same_object(hid_t a, hid_t b) {
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t first{}, second{};
+  int order = 1;
+  return H5Oget_info3(a, &first, H5O_INFO_BASIC) >= 0 && H5Oget_info3(b, &second, H5O_INFO_BASIC) >= 0 &&
+         H5Otoken_cmp(a, &first.token, &second.token, &order) >= 0 && order == 0;
+#else
+  H5O_info_t first{}, second{};
+  return H5Oget_info2(a, &first, H5O_INFO_BASIC) >= 0 && H5Oget_info2(b, &second, H5O_INFO_BASIC) >= 0 &&
+         first.addr == second.addr;
+#endif
+}
+
+}  // namespace
+
 bool is_scale(hid_t dataset) { return check(H5DSis_scale(dataset), "look at", "a dimension scale") > 0; }
 
 int scales_on(hid_t dataset, size_t axis) {
   return check(H5DSget_num_scales(dataset, static_cast<unsigned>(axis)), "count", "dimension scales");
 }
 
-bool is_attached(hid_t dataset, hid_t scale, size_t axis) {
-  return check(H5DSis_attached(dataset, scale, static_cast<unsigned>(axis)), "look at", "a dimension scale") > 0;
+bool is_only_scale(hid_t dataset, hid_t scale, size_t axis) {
+  const auto compare = [](hid_t, unsigned, hid_t found, void* wanted) -> herr_t {
+    return same_object(found, *static_cast<hid_t*>(wanted)) ? 1 : 0;
+  };
+  int first = 0;
+  return scales_on(dataset, axis) == 1 &&
+         check(H5DSiterate_scales(dataset, static_cast<unsigned>(axis), &first, compare, &scale), "look at",
+               "a dimension scale") > 0;
 }
 
 Id find_attribute(hid_t at, const char* name) {

@@ -136,9 +136,10 @@ std::vector<std::string> link_names(hid_t group, const std::string& path);
 void set_scale(hid_t dataset, const std::string& name);
 void attach_scale(hid_t dataset, hid_t scale, size_t axis, const std::string& path);
 bool is_scale(hid_t dataset);
-/// Number of scales on an axis, and whether `scale` is one of them.
+/// Number of scales on an axis.
 int scales_on(hid_t dataset, size_t axis);
-bool is_attached(hid_t dataset, hid_t scale, size_t axis);
+/// The only scale on an axis is `scale`. (H5DSis_attached would go through all that the scale is attached to.)
+bool is_only_scale(hid_t dataset, hid_t scale, size_t axis);
 
 /// Invalid where there is no such attribute.
 Id find_attribute(hid_t at, const char* name);

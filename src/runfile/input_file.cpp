@@ -47,6 +47,8 @@ int open_regular(const std::string& path) {
   return descriptor;
 }
 
+constexpr size_t kVersion = 8;  // byte of the superblock
+
 using Superblock = std::array<unsigned char, 12>;
 
 std::optional<Superblock> superblock(int descriptor) {
@@ -89,10 +91,14 @@ InputFile::~InputFile() {
 }
 
 bool InputFile::marked_open() const {
-  constexpr size_t kVersion = 8;
   constexpr size_t kConsistency = 11;  // bit 0: open for writing, bit 2: by a single writer with readers
   const auto block = superblock(descriptor_);
   return block && (*block)[kVersion] >= 3 && ((*block)[kConsistency] & 5U) != 0;
+}
+
+int InputFile::superblock_version() const {
+  const auto block = superblock(descriptor_);
+  return block ? (*block)[kVersion] : -1;
 }
 
 bool InputFile::has_writer() const { return has_life_mark(descriptor_); }

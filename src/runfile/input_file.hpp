@@ -41,6 +41,8 @@ class InputFile {
   /// What the file says now about being open for writing. Reads the disk, not HDF5's memory of it.
   bool marked_open() const;
 
+  int superblock_version() const;
+
   /// A process holds it for writing; false for one that was left behind. True where the file system cannot tell.
   bool has_writer() const;
 

@@ -80,16 +80,21 @@ Recovered copy(const h5::InputFile& run, h5::OutputFile& file, const RecoverOpti
 Recovered recover(const std::string& run, const std::string& to, const RecoverOptions& options) {
   return in_file(run, [&] {
     const h5::InputFile from(run);
+    // Under another name until it is whole.
     const std::string path = make_room(to, false);
-    h5::OutputFile file(path);
+    const std::string part = make_room(path + ".part", true);
+    h5::OutputFile file(part);
     try {
       const Recovered recovered = copy(from, file, options);
       file.close();
-      sync_to_disk(path);
+      sync_to_disk(part);
+      std::filesystem::rename(part, make_room(to, false));
       return recovered;
+    } catch (const std::filesystem::filesystem_error& error) {
+      throw Error(error.what());
     } catch (...) {
       std::error_code ignored;
-      std::filesystem::remove(path, ignored);
+      std::filesystem::remove(part, ignored);
       throw;
     }
   });

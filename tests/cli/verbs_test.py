@@ -221,7 +221,7 @@ def test_info_text_says_it_all(runs):
                  "hidden", "fft_rfft is not understood", "backend cpu", "25, up to step 120, epoch 12",
                  "3 rows dropped", "first in step 15 (epoch 2): 1 in fc.weight", "finished"):
         assert part in text, part
-    assert "open: still training, or killed" in run("info", runs["killed"]).stdout
+    assert "left behind: the process that wrote it was killed" in run("info", runs["killed"]).stdout
 
 
 def test_names_from_a_file_cannot_drive_the_terminal(runs):

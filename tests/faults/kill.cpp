@@ -4,17 +4,20 @@
 //   faults_kill [--runs N] [--seed S] [--models mlp,deep,wide] [--policies row,batch,fsync] [--folder DIR] [--keep]
 //
 // N runs per model and flush policy. A run is killed between the creation of its file and some hundred flushes later.
-// Then, each time: the file opens as it is; every row that a flush reported is there, and none beyond the batch that
-// was being flushed; every value of every visible row is the one that was written, bit for bit. Prints a line per model
-// and policy; exit status 1 if any run broke a promise. What is read is read in a process of its own, so that a crash
-// of the reader counts as a broken promise and not as the end of the campaign.
+// Then, each time: the file opens as it is and breaks no rule; every row that a flush reported is there, and none
+// beyond the batch that was being flushed; every value of every visible row is the one that was written, bit for bit;
+// recover makes a finished file with the same rows of it, and leaves the killed one as it was, to the byte. Prints a
+// line per model and policy; exit status 1 if any run broke a promise. What is read is read in a process of its own, so
+// that a crash of the reader counts as a broken promise and not as the end of the campaign.
 #include "models.hpp"
 #include "runfile/child.hpp"
 #include "runfile/temporary_folder.hpp"
 
 #include <dynascope/error.hpp>
 #include <dynascope/hdf5_sink.hpp>
+#include <dynascope/recover.hpp>
 #include <dynascope/run_file.hpp>
+#include <dynascope/validate.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -129,10 +132,12 @@ void require_equal(const T& expected, const T& found, const std::string& what) {
 
 bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-void check_index(const RunFile& file, SampleRows& source) {
+void check_index(const RunFile& file, const RunDescription& run) {
+  SampleRows source(run, RowLayout());
+  const auto rows = source.rows(0, file.rows());
   const RunRows index = file.row_index();
   for (int64_t row = 0; row < file.rows(); ++row) {
-    const Row expected = source.rows(row, 1)[0];
+    const Row& expected = rows[static_cast<size_t>(row)];
     const auto at = static_cast<size_t>(row);
     const std::string where = "row " + std::to_string(row);
     require_equal(expected.step, index.step[at], where + ", step");
@@ -145,7 +150,7 @@ void check_index(const RunFile& file, SampleRows& source) {
   for (size_t key = 0; key < file.description().scalars.size(); ++key) {
     const auto values = file.scalar(file.description().scalars[key]);
     for (int64_t row = 0; row < file.rows(); ++row) {
-      const double expected = source.rows(row, 1)[0].scalars[key];
+      const double expected = rows[static_cast<size_t>(row)].scalars[key];
       require_equal(true, same_bits(expected, values[static_cast<size_t>(row)]), "a scalar is the one written");
     }
   }
@@ -183,16 +188,36 @@ void check_events(const RunFile& file, const Policy& policy) {
   }
 }
 
-void check_run(const std::string& path, const RunDescription& run, const Policy& policy) {
+void check_contents(const std::string& path, const RunDescription& run, const Policy& policy, bool finished) {
   const RunFile file(path);
-  SampleRows source(run, RowLayout(run));
   require_equal(true, file.rows() >= shared().rows, "every row that a flush reported is committed");
   require_equal(true, file.rows() <= shared().begun, "no row is committed that was not written");
   require_equal(int64_t{0}, file.rows() % policy.rows_per_flush, "rows are committed in whole batches");
-  require_equal(true, file.in_progress(), "the file is marked as open");
-  check_index(file, source);
+  require_equal(!finished, file.in_progress(), "the file is marked as open");
+  require_equal(false, file.has_writer(), "the writer is known to be dead");
+  check_index(file, run);
   check_values(file);
   check_events(file, policy);
+  for (const Violation& violation : validate(path)) {
+    throw Error("validate says " + violation.object + " " + violation.message);
+  }
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+void check_run(const std::string& path, const RunDescription& run, const Policy& policy) {
+  check_contents(path, run, policy, false);
+  const std::string copy = path + ".recovered";
+  const std::string before = bytes_of(path);
+  const Recovered recovered = recover(path, copy);
+  require_equal(std::string(), recovered.damage, "nothing is damaged");
+  require_equal(recovered.committed, recovered.rows, "every committed row is recovered");
+  require_equal(true, before == bytes_of(path), "the killed file is as it was");
+  check_contents(copy, run, policy, true);
 }
 
 struct Outcome {
@@ -227,6 +252,7 @@ Outcome look_at(const std::string& path, const RunDescription& run, const Policy
     outcome.broken = status == 1 ? text.str() : "the reader ended with status " + std::to_string(status);
   }
   std::filesystem::remove(said);
+  std::filesystem::remove(path + ".recovered");
   return outcome;
 }
 
@@ -241,8 +267,8 @@ int64_t campaign(const Options& options, const std::string& model_name, const st
   for (int64_t number = 0; number < options.runs; ++number) {
     const std::string path = folder + "/" + model_name + "-" + policy_name + "-" + std::to_string(number) + ".h5";
     new (&shared()) Told{};
-    // Creation takes 2 to 40 ms, a flush 1 to 10: from the first call to some hundred flushes.
-    const double exponent = std::uniform_real_distribution<double>(-0.5, 2.7)(random);
+    // Creation takes 5 to 50 ms, a flush 1 to 10: from the first call to some hundred flushes.
+    const double exponent = std::uniform_real_distribution<double>(0.5, 2.5)(random);
     const auto microseconds = static_cast<int64_t>(1000 * std::pow(10.0, exponent));
     Child writer([&] {
       write_for_ever(path, run, policy);

@@ -5,6 +5,7 @@
 
 #include <dynascope/row_layout.hpp>
 #include <dynascope/run_file.hpp>
+#include <dynascope/validate.hpp>
 
 #include <gtest/gtest.h>
 
@@ -69,6 +70,13 @@ inline void expect_same(const RunDescription& a, const RunDescription& b) {
 }
 
 inline bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
+/// The file breaks no rule of docs/run-file.md.
+inline void expect_valid(const std::string& path) {
+  for (const Violation& violation : validate(path)) {
+    ADD_FAILURE() << path << ": " << violation.object << ": " << violation.message;
+  }
+}
 
 /// Every value of the first `rows` rows is the sample's, bit for bit, and there are exactly that many.
 inline void expect_sample_rows(const RunFile& file, int64_t rows) {

@@ -82,6 +82,7 @@ TEST(FullDiskTest, IsOneErrorAndAnOrderlyExitWhereverItHits) {
     ++failed_later;
     RunFile file(path);
     expect_sample_rows(file, file.rows());
+    expect_valid(path);
     EXPECT_EQ(file.rows() % 20, 0);
     EXPECT_LE(file.events().size(), static_cast<size_t>(file.rows() / 20));
     most_rows = std::max(most_rows, file.rows());
@@ -132,6 +133,7 @@ TEST(AbandonedSinkTest, DestructorWithoutCloseLeavesAReadableFile) {
     sink.write(source.rows(4, 4));
   }
   expect_sample_rows(RunFile(path), 4);
+  expect_valid(path);
 }
 
 TEST(SilenceTest, UsersErrorPrintingSurvives) {

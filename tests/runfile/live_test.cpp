@@ -51,6 +51,7 @@ TEST_F(LiveTest, RowsAndEventsAreVisibleOnlyAfterAFlush) {
   EXPECT_TRUE(file.refresh());
   EXPECT_FALSE(file.in_progress());
   expect_sample_rows(file, 5);
+  expect_valid(path_);
   EXPECT_FALSE(RunFile(path_).in_progress());
 }
 
@@ -101,7 +102,9 @@ TEST_F(LiveTest, ReaderInAnotherProcessFollowsEveryFlush) {
   for (int64_t row = 0; row < 40; ++row) {
     EXPECT_EQ(file.refresh(), row > 0);
     EXPECT_TRUE(file.in_progress());
+    EXPECT_TRUE(file.has_writer());
     expect_sample_rows(file, row + 1);
+    expect_valid(path_);
     const auto events = file.events();
     ASSERT_EQ(events.size(), static_cast<size_t>(row + 1));
     EXPECT_EQ(events.back().message, "event " + std::to_string(row));
@@ -146,7 +149,9 @@ TEST_F(LiveTest, KilledWriterLeavesEveryCommittedRow) {
     writer.kill();
     RunFile file(path);
     EXPECT_TRUE(file.in_progress());
+    EXPECT_FALSE(file.has_writer());
     EXPECT_GE(file.rows(), 3 * (before_kill + 1));
+    expect_valid(path);
     expect_sample_rows(file, file.rows());
     const auto events = file.events();
     EXPECT_GE(events.size(), static_cast<size_t>(before_kill + 1));

@@ -28,6 +28,7 @@ void write_run(const std::string& path, const RunDescription& run, const std::ve
     rows += batch;
   }
   sink.close();
+  expect_valid(path);
 }
 
 class RoundTripTest : public ::testing::TestWithParam<RunDescription (*)()> {
@@ -215,6 +216,7 @@ TEST_F(Hdf5SinkTest, BytesWrittenIsTheFile) {
 
 TEST_F(Hdf5SinkTest, LongConfigAndManyLayersComeBack) {
   RunDescription run;
+  sample_provenance(run);
   run.config = R"({"note": ")" + std::string(200'000, 'x') + "\"}";
   run.histogram = Histogram::kOff;
   for (int i = 0; i < 1100; ++i) {

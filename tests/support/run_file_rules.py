@@ -200,7 +200,7 @@ class Rules:
                               ("creator_version", r"\d+\.\d+\.\d+"), ("torch_version", r".+"), ("device", r".+"),
                               ("host", r".+"), ("command", r".+"), ("history", r".+"), ("title", r".+"),
                               ("source", r".+")]:
-            self.require(re.fullmatch(pattern, value[name]), f"attribute {name} must match {pattern}, is {value[name]!r}")
+            self.require(re.fullmatch(pattern, value[name], re.DOTALL), f"attribute {name} must match {pattern}, is {value[name]!r}")
         self.require(attributes.get("ddof") == 0 and attributes["ddof"].dtype.kind == "i", "ddof must be the integer 0")
         try:
             self.require(isinstance(json.loads(value["config"]), dict), "config must be a JSON object")
