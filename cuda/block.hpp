@@ -23,12 +23,10 @@ DYNASCOPE_HD inline int fold_width(int64_t blocks, int most) {
   return width;
 }
 
-/// Threads per row sum: its partials lie side by side.
-DYNASCOPE_HD inline int row_fold_width(const Matrix& matrix) { return fold_width(matrix.column_blocks, kCombineRuns); }
-
-/// Warps per strip of column sums, each with four of the runs; the strip has kThreads / width sums.
-DYNASCOPE_HD inline int column_fold_width(const Matrix& matrix) {
-  return fold_width(matrix.row_blocks, kCombineRuns / 4);
+/// Blocks of threads for `count` sums of `partials` each: warps that share a sum have four of its runs each.
+DYNASCOPE_HD inline int64_t strips_of(int64_t count, int64_t partials) {
+  const int64_t strip = kThreads / fold_width(partials, kCombineRuns / 4);
+  return (count + strip - 1) / strip;
 }
 
 }  // namespace dynascope::engine

@@ -2,11 +2,10 @@
 
 // Second pass: partials become sums, and the moments of tiles the statistics of weight layers.
 //
-// Blocks follow a list of work (image.cpp). Row sums: their partials lie side by side, so a power of two of
-// neighbouring lanes, at most a warp, shares one sum; lane i is run i. Column sums: their partials lie a row of sums
-// apart, so a thread owns one column and up to four runs in registers, and up to eight warps share a strip of columns;
-// loads stay coalesced, the last three halvings go through shared memory. Statistics: one warp per weight layer, lane i
-// is run i over the moments of its tiles. A matrix of one block of partials has no work here: they are its sums.
+// Blocks follow a list of work (image.cpp). Row and column sums: partials lie a row of sums apart, so a thread owns one
+// sum and up to four of its runs in registers, and up to eight warps share a strip of sums; loads are coalesced, the
+// last three halvings go through shared memory. Statistics: one warp per weight layer, lane i is run i over the moments
+// of its tiles. A matrix of one block of partials has no work here: they are its sums.
 //
 // Cost: one read of the partials, 16 bytes per 64 to 256 elements of the weights, so a few percent of the first pass
 // for large matrices; for small networks the launch and the longest chain of merges (tiles / 32 of them, two divisions
@@ -23,48 +22,25 @@ using engine::Matrix;
 using engine::Moments;
 using engine::Tables;
 
-/// Row sums `first` and on of a matrix, kThreads / width of them.
-__device__ void combine_rows(const Tables& tables, const Matrix& matrix, int64_t first) {
-  const int width = engine::row_fold_width(matrix);
-  const int run = static_cast<int>(threadIdx.x) % width;
-  const int64_t index = first + static_cast<int>(threadIdx.x) / width;
-  const bool exists = index < matrix.rows * matrix.taps;
-  double sum = 0.0;
-  if (exists) {
-    const double* partials = tables.workspace + matrix.row_partials + index * matrix.column_blocks;  // (column_blocks,)
-    for (int64_t block = run; block < matrix.column_blocks; block += engine::kCombineRuns) {
-      sum += partials[block];
-    }
-  }
-  sum = fold_lanes(sum, width, Sum());
-  if (exists && run == 0) {
-    tables.workspace[matrix.row_sums + index] = sum;
-  }
-}
-
-/// One strip of column sums: kThreads / width neighbouring (column, tap) of one group.
-/// @param shared  (kThreads,), in shared memory
-__device__ void combine_columns(const Tables& tables, const Matrix& matrix, int64_t number, double* shared) {
+/// One strip of sums whose partials lie a row of sums apart: kThreads / width neighbours.
+/// @param partials  (blocks, count)
+/// @param sums      (count,)
+/// @param shared    (kThreads,), in shared memory
+__device__ void combine_strip(const double* partials, int64_t blocks, int64_t count, int64_t number, double* sums,
+                              double* shared) {
   const int thread = static_cast<int>(threadIdx.x);
-  const int width = engine::column_fold_width(matrix);
+  const int width = engine::fold_width(blocks, engine::kCombineRuns / 4);
   const int strip = engine::kThreads / width;
-  const int64_t lanes = matrix.columns * matrix.taps;
-  const int64_t strips = (lanes + strip - 1) / strip;
-  const int64_t group = number / strips;
-  const int64_t lane = number % strips * strip + thread % strip;
+  const int64_t lane = number * strip + thread % strip;
   const int first_run = thread / strip;
 
   double runs[4] = {0.0, 0.0, 0.0, 0.0};  // first_run + 0, 8, 16, 24
-  if (lane < lanes) {
-    // (row_blocks, lanes)
-    const double* partials = tables.workspace + matrix.column_partials + group * matrix.row_blocks * lanes + lane;
-    for (int64_t base = first_run; base < matrix.row_blocks; base += engine::kCombineRuns) {
+  for (int64_t base = first_run; lane < count && base < blocks; base += engine::kCombineRuns) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int64_t block = base + 8 * i;
-        if (block < matrix.row_blocks) {
-          runs[i] += partials[block * lanes];
-        }
+    for (int i = 0; i < 4; ++i) {
+      const int64_t block = base + 8 * i;
+      if (block < blocks) {
+        runs[i] += partials[block * count + lane];
       }
     }
   }
@@ -75,9 +51,22 @@ __device__ void combine_columns(const Tables& tables, const Matrix& matrix, int6
       shared[thread] += shared[thread + half * strip];
     }
   }
-  if (first_run == 0 && lane < lanes) {
-    tables.workspace[matrix.column_sums + group * lanes + lane] = shared[thread];
+  if (first_run == 0 && lane < count) {
+    sums[lane] = shared[thread];
   }
+}
+
+__device__ void combine_rows(const Tables& tables, const Matrix& matrix, int64_t number, double* shared) {
+  combine_strip(tables.workspace + matrix.row_partials, matrix.column_blocks, matrix.rows * matrix.taps, number,
+                tables.workspace + matrix.row_sums, shared);
+}
+
+__device__ void combine_columns(const Tables& tables, const Matrix& matrix, int64_t number, double* shared) {
+  const int64_t lanes = matrix.columns * matrix.taps;
+  const int64_t strips = engine::strips_of(lanes, matrix.row_blocks);
+  const int64_t group = number / strips;
+  combine_strip(tables.workspace + matrix.column_partials + group * matrix.row_blocks * lanes, matrix.row_blocks, lanes,
+                number % strips, tables.workspace + matrix.column_sums + group * lanes, shared);
 }
 
 /// Statistics of weight layer `index`, by one warp.
@@ -106,7 +95,7 @@ __global__ void __launch_bounds__(engine::kThreads, 3)
   __shared__ double shared[engine::kThreads];
   const WorkItem item = work[blockIdx.x];
   if (item.job == Job::kRowSums) {
-    combine_rows(tables, tables.matrices[item.index], item.first);
+    combine_rows(tables, tables.matrices[item.index], item.first, shared);
   } else if (item.job == Job::kColumnSums) {
     combine_columns(tables, tables.matrices[item.index], item.first, shared);
   } else {

@@ -29,11 +29,10 @@ std::vector<WorkItem> combine_work(const engine::Tables& tables) {
     const engine::Matrix& matrix = tables.matrices[i];
     // One block of partials is the sum already.
     if (matrix.column_blocks != 1 || matrix.row_partials != matrix.row_sums) {
-      add_steps(work, Job::kRowSums, i, matrix.rows * matrix.taps, kThreads / row_fold_width(matrix));
+      add_steps(work, Job::kRowSums, i, engine::strips_of(matrix.rows * matrix.taps, matrix.column_blocks), 1);
     }
     if (matrix.row_blocks != 1 || matrix.column_partials != matrix.column_sums) {
-      const int64_t strip = kThreads / column_fold_width(matrix);
-      const int64_t strips = (matrix.columns * matrix.taps + strip - 1) / strip;
+      const int64_t strips = engine::strips_of(matrix.columns * matrix.taps, matrix.row_blocks);
       add_steps(work, Job::kColumnSums, i, matrix.groups * strips, 1);
     }
   }

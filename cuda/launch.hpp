@@ -29,7 +29,7 @@ namespace dynascope::DYNASCOPE_DEVICE {
 
 /// What one block of the second or third launch does.
 enum class Job : int32_t {
-  kRowSums,       ///< combine: `first` counts sums of matrix `index`
+  kRowSums,       ///< combine: `first` counts strips of row sums of matrix `index`
   kColumnSums,    ///< combine: `first` counts strips of column sums of matrix `index`
   kLinks,         ///< combine: weight layers from `index` on, one warp each
   kNode,          ///< nodes: node layer `index`

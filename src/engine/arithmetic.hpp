@@ -83,7 +83,7 @@ DYNASCOPE_HD inline TilePosition position_of(const Matrix& matrix, int64_t tile)
 
 /// Where a tile's partial of (row, tap) goes; `row` counts in the matrix.
 DYNASCOPE_HD inline int64_t row_partial(const Matrix& matrix, int64_t row, int64_t tap, const TilePosition& position) {
-  return matrix.row_partials + (row * matrix.taps + tap) * matrix.column_blocks + position.column_block;
+  return matrix.row_partials + (position.column_block * matrix.rows + row) * matrix.taps + tap;
 }
 
 /// Where a tile's partial of (column, tap) goes; `column` counts in the group.

@@ -40,7 +40,7 @@ struct Matrix {
   int64_t tap_blocks;     ///< tiles along taps (1 unless taps > kTileLanes)
   int64_t first_tile;     ///< tiles are ordered by group, row block, column block, tap block (last fastest)
 
-  int64_t row_partials;     ///< workspace: (rows, taps, column_blocks)
+  int64_t row_partials;     ///< workspace: (column_blocks, rows, taps)
   int64_t column_partials;  ///< workspace: (groups, row_blocks, columns, taps)
   int64_t row_sums;         ///< workspace: (rows, taps)
   int64_t column_sums;      ///< workspace: (groups, columns, taps)

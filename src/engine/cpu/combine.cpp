@@ -44,58 +44,22 @@ void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride
   }
 }
 
-// Partials of one sum, side by side; `kRuns` is fold_count() of their number, at most kCombineRuns.
-template <int kRuns>
-double combined(const double* partials, int64_t blocks) {
-  double runs[kRuns];
-  for (int64_t i = 0; i < kRuns; ++i) {
-    runs[i] = i < blocks ? partials[i] : 0.0;
-  }
-  for (int64_t block = kRuns; block < blocks; ++block) {
-    runs[block % kRuns] += partials[block];
-  }
-  for (int half = kRuns / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) {
-      runs[i] += runs[i + half];
-    }
-  }
-  return runs[0];
-}
-
-double combined(const double* partials, int64_t blocks) {
-  return blocks <= 2    ? combined<2>(partials, blocks)
-         : blocks <= 4  ? combined<4>(partials, blocks)
-         : blocks <= 8  ? combined<8>(partials, blocks)
-         : blocks <= 16 ? combined<16>(partials, blocks)
-                        : combined<kCombineRuns>(partials, blocks);
-}
-
-void combine_rows(const Tables& tables, const Matrix& matrix) {
-  if (matrix.row_partials == matrix.row_sums) {
-    return;
-  }
-  const double* partials = tables.workspace + matrix.row_partials;
-  double* sums = tables.workspace + matrix.row_sums;
-  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, matrix.column_blocks));
-  at::parallel_for(0, matrix.rows * matrix.taps, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      sums[i] = combined(partials + i * matrix.column_blocks, matrix.column_blocks);
-    }
+void combine_sums(const double* partials, int64_t blocks, int64_t count, double* sums) {
+  const int64_t grain = std::max<int64_t>(16, kGrain / std::max<int64_t>(1, blocks));
+  at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    combine_side_by_side(partials + begin, blocks, count, end - begin, sums + begin);
   });
 }
 
-void combine_columns(const Tables& tables, const Matrix& matrix) {
-  if (matrix.column_partials == matrix.column_sums) {
-    return;
+void combine_matrix(const Tables& tables, const Matrix& matrix) {
+  if (matrix.row_partials != matrix.row_sums) {
+    combine_sums(tables.workspace + matrix.row_partials, matrix.column_blocks, matrix.rows * matrix.taps,
+                 tables.workspace + matrix.row_sums);
   }
   const int64_t lanes = matrix.columns * matrix.taps;
-  const int64_t grain = std::max<int64_t>(16, kGrain / std::max<int64_t>(1, matrix.row_blocks));
-  for (int64_t group = 0; group < matrix.groups; ++group) {
-    const double* partials = tables.workspace + matrix.column_partials + group * matrix.row_blocks * lanes;
-    double* sums = tables.workspace + matrix.column_sums + group * lanes;
-    at::parallel_for(0, lanes, grain, [&](int64_t begin, int64_t end) {
-      combine_side_by_side(partials + begin, matrix.row_blocks, lanes, end - begin, sums + begin);
-    });
+  for (int64_t group = 0; matrix.column_partials != matrix.column_sums && group < matrix.groups; ++group) {
+    combine_sums(tables.workspace + matrix.column_partials + group * matrix.row_blocks * lanes, matrix.row_blocks,
+                 lanes, tables.workspace + matrix.column_sums + group * lanes);
   }
 }
 
@@ -117,8 +81,7 @@ void combine(const Tables& tables, std::byte* row) {
     Moments moments = no_moments();
     for (int32_t k = link.first_matrix; k < link.first_matrix + link.matrices; ++k) {
       const Matrix& matrix = tables.matrices[k];
-      combine_rows(tables, matrix);
-      combine_columns(tables, matrix);
+      combine_matrix(tables, matrix);
       const int64_t tiles = matrix.groups * matrix.row_blocks * matrix.column_blocks * matrix.tap_blocks;
       moments = merge(moments, combine_moments(tables.moments + matrix.first_tile, tiles));
     }

@@ -31,6 +31,7 @@ struct Vectors {
   using UnalignedFloats __attribute__((vector_size(kBytes), aligned(4), may_alias)) = float;
   using Bits __attribute__((vector_size(kBytes), may_alias)) = int32_t;
   using UnalignedBits __attribute__((vector_size(kBytes), aligned(4), may_alias)) = int32_t;
+  using Doubles __attribute__((vector_size(kBytes), may_alias)) = double;
   using PairOfDoubles __attribute__((vector_size(2 * kBytes), aligned(kBytes), may_alias)) = double;
 };
 
@@ -91,9 +92,12 @@ alignas(64) constexpr double kZeros[kTileLanes] = {};
 // `before` leads to what `sums` held before the run.
 template <typename V>
 DYNASCOPE_INLINE void add_to(const double* before, double* sums, const typename V::Floats& run) {
-  using PairOfDoubles = typename V::PairOfDoubles;
-  *reinterpret_cast<PairOfDoubles*>(sums) =
-      *reinterpret_cast<const PairOfDoubles*>(before) + __builtin_convertvector(run, PairOfDoubles);
+  using Doubles = typename V::Doubles;
+  const auto wide = __builtin_convertvector(run, typename V::PairOfDoubles);
+  const auto* from = reinterpret_cast<const Doubles*>(before);
+  auto* to = reinterpret_cast<Doubles*>(sums);
+  to[0] = from[0] + reinterpret_cast<const Doubles*>(&wide)[0];
+  to[1] = from[1] + reinterpret_cast<const Doubles*>(&wide)[1];
 }
 
 // One vector of lanes of all rows. Not kWhole: those of `run.count` rows, and only lanes below `run.lanes`. A NaN may
@@ -203,8 +207,12 @@ DYNASCOPE_INLINE void add_rows(const Run<float>& run, double* row_sums) {
   for (int i = 0; i < 16 / V::kLanes; ++i) {
     mask_of<V>(run.lanes - (kUnits - 1) * 16 - i * V::kLanes, last[i]);
   }
+  double sums[kRunRows];
   for (int i = 0; i < kRunRows; ++i) {
-    row_sums[i] = folded_row<V, kUnits>(run.rows[i], last);
+    sums[i] = folded_row<V, kUnits>(run.rows[i], last);
+  }
+  for (int i = 0; i < run.count; ++i) {
+    row_sums[i] = sums[i];
   }
 }
 

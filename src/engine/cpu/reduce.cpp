@@ -18,6 +18,7 @@
 namespace dynascope::engine::cpu {
 namespace {
 
+constexpr float kNoRow[kTileLanes] = {};
 constexpr int kStrip = 16;  // tiles: their lanes stay in the second-level cache
 
 struct alignas(64) Scratch {
@@ -175,10 +176,10 @@ class TileReduction {
       if (i < run.count) {
         reader_.read(first + i, scratch_.brief[i]);
       } else {
-        std::fill_n(scratch_.brief[i], reader_.lanes(), 0.0F);
+        run.rows[i] = kNoRow;
       }
     }
-    kernels().add_plain(run, plain_, scratch_.row_sums);
+    kernels().add_plain(run, plain_, row_sums(first));
     store_rows(first, run.count);
   }
 
@@ -209,7 +210,7 @@ class TileReduction {
         }
         run.rows[i] = scratch_.wide[i];
       }
-      kernels().add_careful(run, shift, lanes, scratch_.row_sums);
+      kernels().add_careful(run, shift, lanes, row_sums(first));
       store_rows(first, run.count);
     }
     LaneSums sums{};
@@ -232,13 +233,16 @@ class TileReduction {
     return {{}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps, first_row == 0};
   }
 
+  // Where row partials of a run go: straight to their places, but where a tile has only some of the taps.
+  double* row_sums(int first) {
+    return tile_.taps == matrix_.taps ? tables_.workspace + row_partial(matrix_, tile_.first_row + first, 0, position_)
+                                      : scratch_.row_sums;
+  }
+
   void store_rows(int first, int count) {
-    const double* sums = scratch_.row_sums;
-    double* to = tables_.workspace + row_partial(matrix_, tile_.first_row + first, tile_.first_tap, position_);
-    for (int i = 0; i < count; ++i) {
-      for (int tap = 0; tap < tile_.taps; ++tap) {
-        to[(i * matrix_.taps + tap) * matrix_.column_blocks] = sums[i * tile_.taps + tap];
-      }
+    for (int i = 0; tile_.taps != matrix_.taps && i < count; ++i) {
+      std::copy_n(scratch_.row_sums + i * tile_.taps, tile_.taps,
+                  tables_.workspace + row_partial(matrix_, tile_.first_row + first + i, tile_.first_tap, position_));
     }
   }
 
