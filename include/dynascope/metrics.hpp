@@ -12,6 +12,16 @@
 
 namespace dynascope {
 
+/// `network` with other parameters under the same names, for instance those of many networks of its shape, stacked.
+///
+/// A parameter may carry a leading replica axis, (replicas, ...): what the functions below return then has it too. All
+/// weights and biases must carry it, or none. One call measures all replicas at once, which for hundreds of small
+/// networks takes far less than one call each. Host work only; holds the tensors, reads no values.
+///
+/// @param parameters  each of the shape that its namesake in Network::parameters has, or with one more axis in front
+/// @throws Error when a weight's parameter is missing, or does not fit (says which, and both shapes)
+DYNASCOPE_API Network with_parameters(const Network& network, const std::vector<NamedParameter>& parameters);
+
 /// Node strengths of every node layer of `network`, from the parameters as they are now.
 ///
 /// Strength is in-strength plus out-strength, signed (docs/metrics.md, section 2; La Malfa et al. 2021).
@@ -19,7 +29,8 @@ namespace dynascope {
 /// (docs/determinism.md). Work is enqueued on the current stream; does not synchronise.
 ///
 /// @param network  from trace() or NetworkBuilder; its parameters must be alive and on one device
-/// @return one float32 tensor (stored units,) per node layer, in execution order, on the parameters' device
+/// @return one float32 tensor (stored units,) or (replicas, stored units) per node layer, in execution order, on the
+///         parameters' device
 /// @throws Error when a parameter does not fit the network (says which, from what, to what)
 DYNASCOPE_API std::vector<at::Tensor> node_strength(const Network& network, const MetricOptions& options = {});
 
@@ -27,11 +38,12 @@ DYNASCOPE_API std::vector<at::Tensor> node_strength(const Network& network, cons
 ///
 /// Work is enqueued on the current stream; does not synchronise.
 ///
-/// @return float64 (node layers,), in execution order, on the parameters' device
+/// @return float64 (node layers,) or (replicas, node layers), in execution order, on the parameters' device
 /// @throws Error as node_strength
 DYNASCOPE_API at::Tensor layer_fluctuation(const Network& network, const MetricOptions& options = {});
 
-/// Statistics of link weights, one entry per weight layer in execution order; all on the parameters' device.
+/// Statistics of link weights, one entry per weight layer in execution order; all on the parameters' device. With a
+/// replica axis all but `count` are (replicas, weight layers).
 struct LinkWeights {
   at::Tensor count;      ///< int64 (weight layers,), entries counted; always on the CPU
   at::Tensor mean;       ///< float64 (weight layers,)
@@ -52,7 +64,7 @@ DYNASCOPE_API LinkWeights link_weights(const Network& network, const MetricOptio
 /// The node layers of `network` as they are stored under `options`: shapes, coordinate classes, multiplicities.
 ///
 /// Tells how to expand what node_strength returns: reshape to `stored_shape`, then per axis take by `classes`.
-/// Host work only; reads no parameter.
+/// Host work only; reads no parameter. Of one replica, where there are more.
 DYNASCOPE_API std::vector<NodeLayerInfo> node_layer_info(const Network& network, const MetricOptions& options = {});
 
 }  // namespace dynascope
