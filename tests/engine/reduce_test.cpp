@@ -203,6 +203,27 @@ TEST_P(Reduce, HardValuesAreAccurate) {
     expect_accurate((noise * 1e-4 + 1).to(at::kFloat));
   }
   {
+    SCOPED_TRACE("1e8 and noise in float32");
+    expect_accurate((noise + 1e8).to(at::kFloat));
+  }
+  {
+    SCOPED_TRACE("N(0, 0.02) in float32");
+    expect_accurate((noise * 0.02).to(at::kFloat));
+  }
+  {
+    SCOPED_TRACE("a mean as large as the spread in float32");
+    expect_accurate((noise + 0.99).to(at::kFloat));
+  }
+  {
+    SCOPED_TRACE("one long row, one long column in float32");
+    expect_accurate(noise.view({1, -1}).to(at::kFloat));
+    expect_accurate(noise.view({-1, 1}).to(at::kFloat));
+  }
+  {
+    SCOPED_TRACE("4e36 in float32");
+    expect_accurate((signs * 4e36).to(at::kFloat));
+  }
+  {
     SCOPED_TRACE("alternating 1e30");
     expect_accurate((signs * 1e30).to(at::kFloat));
   }
