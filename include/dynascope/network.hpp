@@ -52,6 +52,10 @@ struct LinkEnd {
   /// Target ends only, per position axis of the node layer: what stands between the weight layer and the node layer it
   /// writes. Empty, or an entry with empty coefficients: nothing.
   std::vector<Resampling> resampling;
+  /// Source ends only, per position axis of the node layer: the coordinate of each cell that the operator reads
+  /// (padding that copies cells, a crop, a broadcast). Empty, or an empty entry: every coordinate once, in order. Where
+  /// the operator has no kernel along the axis: the coordinates that it reads.
+  std::vector<std::vector<int64_t>> cells;
 };
 
 /// A node layer: units that a weight layer reads or writes.
@@ -80,6 +84,14 @@ struct WeightLayer {
   std::vector<LinkEnd> targets;
 };
 
+/// Links of weight 1 from an operand of a sum or elementwise product, which others read too, to the node layer that the
+/// sum makes (docs/metrics.md, section 1, rule 5). Both kinds of ends count the units of the operand: unit n of a
+/// target copies the unit that its index names; a source has as many `blocks` as copies are made of each of its units.
+struct IdentityLayer {
+  std::vector<LinkEnd> sources;
+  std::vector<LinkEnd> targets;
+};
+
 /// A parameter of the traced module.
 struct NamedParameter {
   std::string name;
@@ -91,9 +103,10 @@ struct NamedParameter {
 struct Network {
   /// Only layers all of whose incoming and outgoing links are known. Execution order.
   std::vector<NodeLayer> node_layers;
-  std::vector<WeightLayer> weight_layers;  ///< execution order
-  std::vector<SkippedInfo> skipped;        ///< what is not in the graph, and why
-  std::vector<NamedParameter> parameters;  ///< all parameters of the module, each tensor once
+  std::vector<WeightLayer> weight_layers;      ///< execution order
+  std::vector<IdentityLayer> identity_layers;  ///< execution order of their targets
+  std::vector<SkippedInfo> skipped;            ///< what is not in the graph, and why
+  std::vector<NamedParameter> parameters;      ///< all parameters of the module, each tensor once
 };
 
 /// Checks that indices, shapes and sizes of `network` fit together.

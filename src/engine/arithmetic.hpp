@@ -257,12 +257,15 @@ DYNASCOPE_HD inline double contribution_of(const Tables& tables, const NodePlan&
   }
   double sum = 0.0;
   for (int64_t block = 0; block < term.blocks; ++block) {
-    const double* values = tables.workspace + term.sums + (index + block * term.block_stride) * term.taps;
+    const double* values = nullptr;  // of identity links: ones
+    if (term.sums >= 0) {
+      values = tables.workspace + term.sums + (index + block * term.block_stride) * term.taps;
+    }
     for (int64_t tap = 0; tap < term.taps; ++tap) {
       const double coefficient =
           term.coefficients < 0 ? 1.0 : tables.coefficients[term.coefficients + tap * node.positions + position];
       if (coefficient != 0.0) {
-        sum += values[tap] * coefficient;
+        sum += values == nullptr ? coefficient : values[tap] * coefficient;
       }
     }
   }

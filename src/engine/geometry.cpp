@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace dynascope::engine {
 namespace {
@@ -22,6 +23,28 @@ std::vector<double> unless_ones(std::vector<double> table) {
   return ones ? std::vector<double>() : table;
 }
 
+/// What weight layers and identity layers have in common.
+struct Links {
+  int32_t weight_layer;
+  std::string name;
+  const std::vector<ConvolutionAxis>* axes;
+  bool transposed;
+  const std::vector<LinkEnd>* sources;
+  const std::vector<LinkEnd>* targets;
+};
+
+// A unit that is read by several cells has the links of all.
+std::vector<double> fold(const std::vector<double>& table, const std::vector<int64_t>& cells, int64_t size) {
+  const size_t rows = table.size() / cells.size();
+  std::vector<double> result(rows * static_cast<size_t>(size), 0.0);
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t cell = 0; cell < cells.size(); ++cell) {
+      result[row * static_cast<size_t>(size) + static_cast<size_t>(cells[cell])] += table[row * cells.size() + cell];
+    }
+  }
+  return result;
+}
+
 class Builder {
  public:
   Builder(const Network& network, const MetricOptions& options)
@@ -30,17 +53,12 @@ class Builder {
   std::vector<Geometry> build() {
     for (size_t i = 0; i < network_.weight_layers.size(); ++i) {
       const WeightLayer& layer = network_.weight_layers[i];
-      for (const LinkEnd& target : layer.targets) {
-        add(i, target, false, &target);
-      }
-      for (const LinkEnd& source : layer.sources) {
-        if (layer.targets.empty()) {
-          add(i, source, true, nullptr);
-        }
-        for (const LinkEnd& target : layer.targets) {
-          add(i, source, true, &target);
-        }
-      }
+      add({static_cast<int32_t>(i), "weight layer " + layer.name, &layer.axes, layer.transposed, &layer.sources,
+           &layer.targets});
+    }
+    static const std::vector<ConvolutionAxis> kNone;
+    for (const IdentityLayer& layer : network_.identity_layers) {
+      add({-1, "an identity layer", &kNone, false, &layer.sources, &layer.targets});
     }
     for (size_t i = 0; i < geometries_.size(); ++i) {
       find_classes(network_.node_layers[i], geometries_[i]);
@@ -51,13 +69,26 @@ class Builder {
  private:
   bool by_unit() const { return options_.granularity() == Granularity::kUnit; }
 
-  void add(size_t index, const LinkEnd& end, bool outgoing, const LinkEnd* target) {
+  void add(const Links& links) {
+    for (const LinkEnd& target : *links.targets) {
+      add(links, target, false, &target);
+    }
+    for (const LinkEnd& source : *links.sources) {
+      if (links.targets->empty()) {
+        add(links, source, true, nullptr);
+      }
+      for (const LinkEnd& target : *links.targets) {
+        add(links, source, true, &target);
+      }
+    }
+  }
+
+  void add(const Links& layer, const LinkEnd& end, bool outgoing, const LinkEnd* target) {
     if (end.node_layer < 0) {
       return;
     }
-    const WeightLayer& layer = network_.weight_layers[index];
     if (static_cast<size_t>(end.node_layer) >= geometries_.size()) {
-      throw Error("weight layer " + layer.name + " must end in one of " + std::to_string(geometries_.size()) +
+      throw Error(layer.name + " must end in one of " + std::to_string(geometries_.size()) +
                   " node layers, got number " + std::to_string(end.node_layer));
     }
     const NodeLayer& node = network_.node_layers[static_cast<size_t>(end.node_layer)];
@@ -65,11 +96,10 @@ class Builder {
       throw Error("node layer " + node.name + " must have one channel axis and up to three position axes, got " +
                   std::to_string(node.shape.size()) + " axes");
     }
-    if (layer.axes.size() > 3) {
-      throw Error("weight layer " + layer.name + " must have up to three kernel axes, got " +
-                  std::to_string(layer.axes.size()));
+    if (layer.axes->size() > 3) {
+      throw Error(layer.name + " must have up to three kernel axes, got " + std::to_string(layer.axes->size()));
     }
-    Contact contact{static_cast<int32_t>(index), outgoing, &end, {}, {}};
+    Contact contact{layer.weight_layer, outgoing, &end, {}, {}};
     if (by_unit()) {
       if (end.per_unit) {
         require_single_tap(layer, node, end);
@@ -80,34 +110,40 @@ class Builder {
     geometries_[static_cast<size_t>(end.node_layer)].contacts.push_back(std::move(contact));
   }
 
-  static void require_single_tap(const WeightLayer& layer, const NodeLayer& node, const LinkEnd& end) {
+  static void require_single_tap(const Links& layer, const NodeLayer& node, const LinkEnd& end) {
     const bool taps =
-        std::any_of(layer.axes.begin(), layer.axes.end(), [](const auto& axis) { return axis.kernel != 1; });
+        std::any_of(layer.axes->begin(), layer.axes->end(), [](const auto& axis) { return axis.kernel != 1; });
     if (taps || !end.resampling.empty()) {
-      throw Error("weight layer " + layer.name + " meets the single units of " + node.name +
+      throw Error(layer.name + " meets the single units of " + node.name +
                   ": it must have no kernel and no resampling there");
     }
   }
 
-  void fill(Contact& contact, const WeightLayer& layer, const NodeLayer& node, const LinkEnd* target) const {
+  void fill(Contact& contact, const Links& layer, const NodeLayer& node, const LinkEnd* target) const {
     const auto node_axes = static_cast<size_t>(position_axes(node));
-    for (size_t d = 0; d < std::max(layer.axes.size(), node_axes); ++d) {
+    for (size_t d = 0; d < std::max(layer.axes->size(), node_axes); ++d) {
       const Resampling* resampling = target == nullptr || target->per_unit ? nullptr : resampling_of(*target, d);
       const int64_t size = d < node_axes ? node.shape[d + 1] : 1;
+      const std::vector<int64_t>* cells =
+          contact.outgoing && d < contact.end->cells.size() && !contact.end->cells[d].empty() ? &contact.end->cells[d]
+                                                                                              : nullptr;
+      const int64_t read = cells != nullptr ? static_cast<int64_t>(cells->size()) : size;
       // An axis that the weight layer has no kernel for is met position by position.
-      const int64_t length = resampling != nullptr ? resampling->produced : size;
-      const ConvolutionAxis axis = d < layer.axes.size() ? layer.axes[d] : ConvolutionAxis{length, length, 1, 1, 0, 1};
+      const int64_t length = resampling != nullptr ? resampling->produced : read;
+      const ConvolutionAxis axis =
+          d < layer.axes->size() ? (*layer.axes)[d] : ConvolutionAxis{length, length, 1, 1, 0, 1};
       const int64_t met = contact.outgoing ? axis.input : resampling != nullptr ? resampling->seen : axis.output;
       const bool alike = axis.kernel == 1 && axis.stride == 1 && axis.padding == 0 && resampling == nullptr;
       if (d >= node_axes && alike) {
         continue;
       }
-      if (met != size) {
-        throw Error("weight layer " + layer.name + " must meet " + std::to_string(size) + " positions on axis " +
-                    std::to_string(d + 1) + " of node layer " + node.name + ", got " + std::to_string(met));
+      if (met != read) {
+        throw Error(layer.name + " must meet " + std::to_string(read) + " positions on axis " + std::to_string(d + 1) +
+                    " of node layer " + node.name + ", got " + std::to_string(met));
       }
       if (contact.outgoing) {
-        contact.taps[d] = unless_ones(network::out_coefficients(axis, layer.transposed, resampling));
+        std::vector<double> taps = network::out_coefficients(axis, layer.transposed, resampling);
+        contact.taps[d] = unless_ones(cells != nullptr ? fold(taps, *cells, size) : std::move(taps));
       } else {
         contact.taps[d] = unless_ones(network::in_coefficients(axis, layer.transposed, resampling, options_.padding()));
         contact.bias[d] = unless_ones(network::constant_coefficients(axis.output, resampling));

@@ -18,9 +18,9 @@ namespace dynascope::engine {
 /// Coefficients per axis, (rows, coordinates) row-major; empty: 1 everywhere.
 using AxisTables = std::array<std::vector<double>, 3>;
 
-/// One way in which a weight layer meets a node layer.
+/// One way in which a weight layer, or identity links, meet a node layer.
 struct Contact {
-  int32_t weight_layer;
+  int32_t weight_layer;  ///< -1: identity links, of weight 1
   bool outgoing;
   const LinkEnd* end;
   AxisTables taps;  ///< per kernel axis, (kernel, coordinates), later (kernel, classes)
@@ -31,7 +31,7 @@ struct Contact {
 /// to one column per class. With Granularity::kChannel there are no axes and no tables.
 struct Geometry {
   std::vector<network::Classes> axes;
-  std::vector<Contact> contacts;  ///< by weight layer; of each its targets, then its sources
+  std::vector<Contact> contacts;  ///< by weight layer, then identity links; of each its targets, then its sources
 };
 
 /// Geometry of every node layer of `network`. A source has one contact for each node layer that its weight layer

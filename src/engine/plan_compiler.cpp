@@ -126,6 +126,16 @@ void PlanCompiler::add_node_layers() {
 }
 
 void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node, const std::array<int64_t, 3>& classes) {
+  constexpr int64_t kOneTap[3] = {1, 1, 1};
+  if (contact.weight_layer < 0) {
+    Term identity{};
+    identity.sums = -1;
+    identity.outgoing = contact.outgoing ? 1 : 0;
+    identity.taps = 1;
+    identity.coefficients = add_coefficients(contact.taps, kOneTap, classes);
+    add_ends(identity, contact, node, INT64_MAX);
+    return;
+  }
   const WeightLayer& layer = plan_.network_.weight_layers[static_cast<size_t>(contact.weight_layer)];
   const LinkPlan& link = plan_.links_[static_cast<size_t>(contact.weight_layer)];
   const Matrix& weight = plan_.matrices_[static_cast<size_t>(link.first_matrix)];
@@ -141,7 +151,6 @@ void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node, cons
 
   if (!contact.outgoing && link.matrices == 2) {
     const Matrix& bias = plan_.matrices_[static_cast<size_t>(link.first_matrix) + 1];
-    constexpr int64_t kOneTap[3] = {1, 1, 1};
     term.sums = bias.column_sums;
     term.taps = 1;
     term.coefficients = add_coefficients(contact.bias, kOneTap, classes);
@@ -220,9 +229,7 @@ void PlanCompiler::add_ends(const Term& term, const Contact& contact, const Node
 
 void PlanCompiler::add_connections() {
   std::set<std::tuple<int32_t, int32_t, int32_t>> known;
-  for (size_t i = 0; i < plan_.network_.weight_layers.size(); ++i) {
-    const WeightLayer& layer = plan_.network_.weight_layers[i];
-    const auto link = static_cast<int32_t>(i);
+  const auto add = [&](const auto& layer, int32_t link) {
     for (const LinkEnd& source : layer.sources) {
       for (const LinkEnd& target : layer.targets) {
         if (source.node_layer >= 0 && target.node_layer >= 0 &&
@@ -231,6 +238,12 @@ void PlanCompiler::add_connections() {
         }
       }
     }
+  };
+  for (size_t i = 0; i < plan_.network_.weight_layers.size(); ++i) {
+    add(plan_.network_.weight_layers[i], static_cast<int32_t>(i));
+  }
+  for (const IdentityLayer& layer : plan_.network_.identity_layers) {
+    add(layer, -1);
   }
 }
 

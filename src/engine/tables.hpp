@@ -80,7 +80,7 @@ struct LinkPlan {
 /// index(m) = first + m * stride, or order[m] (-1: no link). S is a row_sums, column_sums array of the workspace. A
 /// product with a zero coefficient is not formed: S need not be finite.
 struct Term {
-  int64_t sums;
+  int64_t sums;      ///< workspace; -1: identity links, every sum is 1
   int32_t outgoing;  ///< 0: in-strength, 1: out-strength
   int32_t per_unit;
   int64_t first, stride;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "atoms.hpp"
 #include "placement.hpp"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace dynascope::network {
@@ -10,45 +10,31 @@ namespace {
 
 using Made = Atom::Made;
 
-const Atom& atom_of(const Flow& flow, AtomId id) { return flow.atoms[static_cast<size_t>(id)]; }
-
 bool is_one(const Flow& flow, AtomId id) { return atom_of(flow, id).size == 1; }
 
-/// The axis of the origin's tensor that an atom comes from.
-AtomId root_of(const Flow& flow, AtomId id) {
-  while (atom_of(flow, id).base >= 0) {
-    id = atom_of(flow, id).base;
+/// The axes of origins that atoms come from.
+std::set<AtomId> roots_of(const Flow& flow, const Axis& axis) {
+  std::set<AtomId> roots;
+  for (const AtomId id : ancestry(flow, axis)) {
+    if (atom_of(flow, id).made == Made::kProduced) {
+      roots.insert(id);
+    }
   }
-  return id;
+  return roots;
 }
 
-/// The atom that parts belong to.
-AtomId whole_of(const Flow& flow, AtomId id) {
-  while (atom_of(flow, id).made == Made::kPart) {
-    id = atom_of(flow, id).base;
-  }
-  return id;
-}
-
-Axis without_ones(const Flow& flow, const Axis& axis) {
+/// Without chosen coordinates and padding: they make no units, they name some of those that are there.
+Axis unit_axis(const Flow& flow, const Atoms& atoms, const Axis& axis) {
   Axis result;
-  for (const AtomId id : leaves_of(flow, axis)) {
-    if (!is_one(flow, id)) {
+  for (const AtomId id : atoms.coarse(axis)) {
+    if (atom_of(flow, id).made == Made::kGathered) {
+      const Axis base = unit_axis(flow, atoms, atom_of(flow, id).base);
+      result.insert(result.end(), base.begin(), base.end());
+    } else {
       result.push_back(id);
     }
   }
   return result;
-}
-
-Axis all_atoms(const Flow& flow, const Activation& value) {
-  Axis all;
-  for (const Axis& axis : value.dims) {
-    const Axis inner = leaves_of(flow, axis);
-    all.insert(all.end(), inner.begin(), inner.end());
-  }
-  const Axis gone = leaves_of(flow, value.gone);
-  all.insert(all.end(), gone.begin(), gone.end());
-  return all;
 }
 
 /// Axes of one origin whose coordinates are units, because someone next to it tells them apart.
@@ -56,9 +42,6 @@ class Told {
  public:
   Told(const Flow& flow, const Origin& origin) : flow_(flow), is_input_(origin.kind == Origin::Kind::kInput) {
     add_roots(origin.features);
-    for (const Axis& axis : origin.positions) {
-      add_roots(axis);
-    }
     if (origin.no_batch) {
       for (const Axis& axis : origin.dims) {
         add_roots(axis);
@@ -66,16 +49,24 @@ class Told {
     }
   }
 
+  void add_roots(const Axis& axis) {
+    const std::set<AtomId> roots = roots_of(flow_, axis);
+    roots_.insert(roots.begin(), roots.end());
+  }
+
   void add(const Read& read) {
     add_used(read.features);
     for (const Axis& axis : read.positions) {
       add_roots(axis);
     }
-    for (const AtomId id : all_atoms(flow_, read.value)) {
-      for (AtomId step = id; step >= 0; step = atom_of(flow_, step).base) {
-        if (atom_of(flow_, step).made == Made::kResampled) {
-          roots_.insert(root_of(flow_, id));
-        }
+    if (read.sum >= 0 && is_input_) {
+      for (const AtomId id : flow_.origins[static_cast<size_t>(read.sum)].features) {
+        add_used(read.image.at(id));
+      }
+    }
+    for (const AtomId id : ancestry(flow_, all_leaves(flow_, read.value))) {
+      if (atom_of(flow_, id).made == Made::kResampled) {
+        add_roots({id});
       }
     }
   }
@@ -96,19 +87,13 @@ class Told {
   }
 
  private:
-  void add_roots(const Axis& axis) {
-    for (const AtomId id : axis) {
-      roots_.insert(root_of(flow_, id));
-    }
-  }
-
   // An axis averaged away is not told apart by who reads the one coordinate left of it, nor is a batch of one. Of an
   // input nobody but its readers says what its axes are: there an axis of size 1 may be the only channel.
   void add_used(const Axis& axis) {
     for (const AtomId id : leaves_of(flow_, axis)) {
-      const Made made = atom_of(flow_, whole_of(flow_, id)).made;
-      if (!is_one(flow_, id) || (is_input_ && made != Made::kAveraged && made != Made::kSelected)) {
-        roots_.insert(root_of(flow_, id));
+      const Made made = atom_of(flow_, id).made;
+      if (!is_one(flow_, id) || (is_input_ && (made == Made::kProduced || made == Made::kPart))) {
+        add_roots({id});
       }
     }
   }
@@ -118,28 +103,29 @@ class Told {
   std::set<AtomId> roots_;
 };
 
-/// Without selecting and padding: they make no units, they name some of those that are there.
-AtomId unselected(const Flow& flow, AtomId id) {
-  while (atom_of(flow, id).made == Made::kSelected || atom_of(flow, id).made == Made::kPadded) {
-    id = whole_of(flow, atom_of(flow, id).base);
-  }
-  return id;
-}
-
-/// What a reader sees of each told axis.
-std::vector<Axis> seen_by(const Flow& flow, const std::vector<AtomId>& roots, const Activation& value) {
-  const Axis atoms = all_atoms(flow, value);
-  std::vector<Axis> seen;
-  for (const AtomId root : roots) {
-    std::set<AtomId> wholes;
-    for (const AtomId id : atoms) {
-      if (root_of(flow, id) == root) {
-        wholes.insert(unselected(flow, whole_of(flow, id)));
-      }
+/// What a reader sees of one told axis: the first resampling on the way down to it.
+Axis seen_of(const Flow& flow, AtomId root, const Activation& value) {
+  std::set<AtomId> seen;
+  std::set<AtomId> done;
+  std::vector<AtomId> open = all_leaves(flow, value);
+  while (!open.empty()) {
+    const AtomId id = open.back();
+    open.pop_back();
+    const Atom& atom = atom_of(flow, id);
+    if (!done.insert(id).second) {
+      continue;
     }
-    seen.push_back(wholes.empty() ? Axis{root} : Axis(wholes.begin(), wholes.end()));
+    if (id == root) {
+      seen.insert(id);
+    } else if (atom.made == Made::kResampled || atom.made == Made::kAveraged || atom.made == Made::kMixed) {
+      if (roots_of(flow, {id}).count(root) != 0) {
+        seen.insert(id);
+      }
+    } else {
+      open.insert(open.end(), atom.base.begin(), atom.base.end());
+    }
   }
-  return seen;
+  return seen.empty() ? Axis{root} : Axis(seen.begin(), seen.end());
 }
 
 bool is_plain(const std::vector<AtomId>& roots, const std::vector<Axis>& seen) {
@@ -151,220 +137,260 @@ bool is_plain(const std::vector<AtomId>& roots, const std::vector<Axis>& seen) {
   return true;
 }
 
-const Axis& seen_of(const Candidate& candidate, AtomId root) {
-  const auto position = std::find(candidate.roots.begin(), candidate.roots.end(), root) - candidate.roots.begin();
-  return candidate.seen[static_cast<size_t>(position)];
-}
+class Finder {
+ public:
+  Finder(Flow& flow, const Sites& sites, Atoms& atoms)
+      : flow_(flow), sites_(sites), atoms_(atoms), passed_on_(flow.origins.size()) {}
 
-/// The axes as a convolution that reads them wants them; null when none does.
-const Read* convolution_of(const Flow& flow, const Candidate& candidate) {
-  for (const int32_t read : candidate.reads) {
-    if (flow.reads[static_cast<size_t>(read)].kind == Read::Kind::kConvolution) {
-      return &flow.reads[static_cast<size_t>(read)];
-    }
-  }
-  return nullptr;
-}
-
-void arrange(const Flow& flow, Candidate& candidate) {
-  const Origin& origin = flow.origins[static_cast<size_t>(candidate.origin)];
-  const Read* convolution = convolution_of(flow, candidate);
-  if (!origin.positions.empty()) {
-    candidate.axes.push_back(seen_of(candidate, origin.features[0]));
-    for (const Axis& axis : origin.positions) {
-      candidate.axes.push_back(seen_of(candidate, axis[0]));
-    }
-  } else if (convolution != nullptr) {
-    candidate.axes.push_back(convolution->features);
-    candidate.axes.insert(candidate.axes.end(), convolution->positions.begin(), convolution->positions.end());
-  } else {
-    candidate.axes = candidate.seen;
-  }
-  std::set<AtomId> covered;
-  for (const Axis& axis : candidate.axes) {
-    for (const AtomId id : leaves_of(flow, axis)) {
-      covered.insert(id);
-    }
-  }
-  for (const Axis& axis : candidate.seen) {
-    for (const AtomId id : without_ones(flow, axis)) {
-      if (covered.count(id) == 0) {
-        candidate.problem = "its readers tell different axes of it apart";
+  /// Readers first: a resampling behind a layer that keeps positions tells those of its sources apart.
+  std::vector<Candidate> run() {
+    std::vector<std::vector<Candidate>> by_site(sites_.all.size());
+    for (size_t i = sites_.all.size(); i-- > 0;) {
+      if (sites_.all[i].absorbed < 0) {
+        by_site[i] = candidates_of(static_cast<int32_t>(i));
       }
     }
-  }
-  if (candidate.axes.empty()) {
-    candidate.axes.emplace_back();
-  }
-  while (candidate.axes.size() > 4) {  // nobody tells more than three position axes apart
-    Axis last = candidate.axes.back();
-    candidate.axes.pop_back();
-    candidate.axes.back().insert(candidate.axes.back().end(), last.begin(), last.end());
-  }
-}
-
-void find_problem(const Flow& flow, Candidate& candidate) {
-  for (const int32_t position : candidate.reads) {
-    const Read& read = flow.reads[static_cast<size_t>(position)];
-    if (read.kind == Read::Kind::kUnknown) {
-      candidate.problem = "read by " + read.operation + ": " + read.reason;
-      return;
+    std::vector<Candidate> result;
+    for (std::vector<Candidate>& own : by_site) {
+      std::move(own.begin(), own.end(), std::back_inserter(result));
     }
-    for (const AtomId id : all_atoms(flow, read.value)) {
-      if (std::find(candidate.roots.begin(), candidate.roots.end(), root_of(flow, id)) == candidate.roots.end()) {
+    return result;
+  }
+
+ private:
+  const Origin& origin_of(const Site& site) const { return flow_.origins[static_cast<size_t>(site.origin)]; }
+  const Read& read(int32_t position) const { return flow_.reads[static_cast<size_t>(position)]; }
+
+  Axis along(const std::vector<int32_t>& path, Axis axis) const {
+    for (const int32_t position : path) {
+      axis = Substitution(flow_, atoms_, read(position).image).axis(axis);
+    }
+    return axis;
+  }
+
+  std::vector<AtomId> told_axes(const Site& site, const std::vector<Producer>& producers) const {
+    const Origin& origin = origin_of(site);
+    Told told(flow_, origin);
+    for (const int32_t position : site.reads) {
+      told.add(read(position));
+    }
+    const auto& extra = passed_on_[static_cast<size_t>(site.origin)];
+    told.add_roots(Axis(extra.begin(), extra.end()));
+    for (const Producer& producer : producers) {  // a convolution tells the positions that it writes
+      if (producer.writer == nullptr) {
         continue;
       }
-      for (AtomId step = id; step >= 0; step = atom_of(flow, step).base) {
-        if (atom_of(flow, step).made == Made::kSelected) {
-          candidate.problem = "a reader selects some of its units, which is not placed";
-        } else if (atom_of(flow, step).made == Made::kPadded) {
-          candidate.problem = "it is padded for a reader that is no convolution, which is not placed";
-        }
-      }
-    }
-  }
-}
-
-void add_candidates(const Flow& flow, int32_t position, std::vector<Candidate>& candidates) {
-  const Origin& origin = flow.origins[static_cast<size_t>(position)];
-  Told told(flow, origin);
-  std::vector<int32_t> reads;
-  for (size_t i = 0; i < flow.reads.size(); ++i) {
-    if (flow.reads[i].value.origin == position) {
-      reads.push_back(static_cast<int32_t>(i));
-      told.add(flow.reads[i]);
-    }
-  }
-  if (origin.kind == Origin::Kind::kInput && std::none_of(reads.begin(), reads.end(), [&](int32_t i) {
-        return flow.reads[static_cast<size_t>(i)].use >= 0;
-      })) {
-    return;
-  }
-  const std::vector<AtomId> roots = told.ordered(origin);
-  const size_t first = candidates.size();
-  for (const int32_t read : reads) {
-    std::vector<Axis> seen = seen_by(flow, roots, flow.reads[static_cast<size_t>(read)].value);
-    const auto same = std::find_if(candidates.begin() + static_cast<std::ptrdiff_t>(first), candidates.end(),
-                                   [&](const Candidate& candidate) { return candidate.seen == seen; });
-    if (same != candidates.end()) {
-      same->reads.push_back(read);
-      continue;
-    }
-    Candidate candidate;
-    candidate.origin = position;
-    candidate.roots = roots;
-    candidate.seen = std::move(seen);
-    candidate.reads = {read};
-    candidates.push_back(std::move(candidate));
-  }
-  if (reads.empty()) {
-    Candidate candidate;
-    candidate.origin = position;
-    candidate.roots = roots;
-    for (const AtomId root : roots) {
-      candidate.seen.push_back({root});
-    }
-    candidates.push_back(std::move(candidate));
-  }
-  for (size_t i = first; i < candidates.size(); ++i) {
-    candidates[i].resampled = !is_plain(roots, candidates[i].seen);
-    arrange(flow, candidates[i]);
-    find_problem(flow, candidates[i]);
-  }
-}
-
-}  // namespace
-
-std::vector<Candidate> find_candidates(const Flow& flow) {
-  std::vector<Candidate> candidates;
-  for (size_t i = 0; i < flow.origins.size(); ++i) {
-    if (flow.origins[i].kind != Origin::Kind::kUnknown) {
-      add_candidates(flow, static_cast<int32_t>(i), candidates);
-    }
-  }
-  return candidates;
-}
-
-Resampling resampling_of(const Flow& flow, AtomId root, const Axis& seen, std::string& problem) {
-  if (seen == Axis{root}) {
-    return {};
-  }
-  std::vector<AtomId> chain;
-  AtomId id = seen.size() == 1 ? seen[0] : -1;
-  while (id >= 0 && id != root) {
-    const Made made = atom_of(flow, id).made;
-    if (made != Made::kResampled && made != Made::kAveraged) {
-      id = -1;
-      break;
-    }
-    chain.push_back(id);
-    id = atom_of(flow, id).base;
-  }
-  if (id != root) {
-    problem = "it is resampled along an axis that a view made, which is not placed";
-    return {};
-  }
-  Resampling result{atom_of(flow, root).size, atom_of(flow, root).size, {}};
-  for (auto step = chain.rbegin(); step != chain.rend(); ++step) {
-    const Atom& atom = atom_of(flow, *step);
-    if (result.coefficients.empty()) {
-      result.coefficients = atom.coefficients;
-    } else {
-      std::vector<double> product(static_cast<size_t>(atom.size * result.produced), 0.0);
-      for (int64_t y = 0; y < atom.size; ++y) {
-        for (int64_t m = 0; m < result.seen; ++m) {
-          for (int64_t x = 0; x < result.produced; ++x) {
-            product[static_cast<size_t>(y * result.produced + x)] +=
-                atom.coefficients[static_cast<size_t>(y * result.seen + m)] *
-                result.coefficients[static_cast<size_t>(m * result.produced + x)];
+      const Origin& from = origin_of(sites_.all[static_cast<size_t>(producer.site)]);
+      for (const Axis& axis : origin.dims) {
+        for (const AtomId id : axis) {
+          const std::set<AtomId> roots = roots_of(flow_, along(producer.path, {id}));
+          const bool position = std::any_of(from.positions.begin(), from.positions.end(),
+                                            [&](const Axis& p) { return roots.count(p[0]) != 0; });
+          if (position) {
+            told.add_roots({id});
           }
         }
       }
-      result.coefficients = std::move(product);
     }
-    result.seen = atom.size;
+    return told.ordered(origin);
   }
-  return result;
-}
 
-LinkEnd meet(const Flow& flow, const Axis& features, const std::vector<Axis>& axes, std::string& problem) {
-  LinkEnd end;
-  const Axis wanted = without_ones(flow, features);
-  if (wanted == without_ones(flow, axes[0])) {
-    return end;
-  }
-  end.per_unit = true;
-  Axis units;
-  for (const Axis& axis : axes) {
-    const Axis inner = without_ones(flow, axis);
-    units.insert(units.end(), inner.begin(), inner.end());
-  }
-  if (units == wanted) {
-    return end;
-  }
-  // The step in the weight's index that one step along each atom makes; 0 where the weight is the same along it.
-  std::vector<int64_t> steps(units.size(), 0);
-  int64_t step = 1;
-  for (auto id = wanted.rbegin(); id != wanted.rend(); ++id) {
-    const auto found = std::find(units.begin(), units.end(), *id);
-    if (found == units.end()) {
-      problem = "its readers see different units of it";
-      return end;
-    }
-    steps[static_cast<size_t>(found - units.begin())] = step;
-    step *= atom_of(flow, *id).size;
-  }
-  end.order = {0};
-  for (size_t i = 0; i < units.size(); ++i) {
-    std::vector<int64_t> finer;
-    for (const int64_t base : end.order) {
-      for (int64_t k = 0; k < atom_of(flow, units[i]).size; ++k) {
-        finer.push_back(base + k * steps[i]);
+  /// Positions that were resampled behind `site` are told apart in what a position by position layer makes them of.
+  void pass_on(const Candidate& candidate, const std::vector<Producer>& producers) {
+    for (size_t i = 0; i < candidate.roots.size(); ++i) {
+      const bool resampled = std::any_of(candidate.seen[i].begin(), candidate.seen[i].end(), [&](AtomId id) {
+        const std::vector<AtomId> all = ancestry(flow_, {id});
+        return std::any_of(all.begin(), all.end(),
+                           [&](AtomId a) { return atom_of(flow_, a).made == Made::kResampled; });
+      });
+      if (!resampled) {
+        continue;
+      }
+      for (const Producer& producer : producers) {
+        for (const AtomId root : roots_of(flow_, along(producer.path, {candidate.roots[i]}))) {
+          tell(producer, root);
+        }
       }
     }
-    end.order = std::move(finer);
   }
-  return end;
+
+  void tell(const Producer& producer, AtomId root) {
+    if (producer.site < 0) {
+      return;
+    }
+    const Site& site = sites_.all[static_cast<size_t>(producer.site)];
+    if (producer.writer == nullptr) {
+      passed_on_[static_cast<size_t>(site.origin)].insert(root);
+      return;
+    }
+    const Origin& origin = origin_of(site);
+    for (size_t dim = 0; dim < origin.dims.size(); ++dim) {
+      const auto found = std::find(origin.dims[dim].begin(), origin.dims[dim].end(), root);
+      if (found == origin.dims[dim].end() || atom_of(flow_, root).mirror < 0) {
+        continue;
+      }
+      for (const Read& source : flow_.reads) {
+        if (source.use != producer.writer->use || dim >= source.value.dims.size()) {
+          continue;
+        }
+        const Axis leaves = leaves_of(flow_, source.value.dims[dim]);
+        const auto which = static_cast<size_t>(found - origin.dims[dim].begin());
+        const Axis axis = leaves.size() == origin.dims[dim].size() ? Axis{leaves[which]} : leaves;
+        const std::set<AtomId> roots = roots_of(flow_, axis);
+        passed_on_[static_cast<size_t>(source.value.origin)].insert(roots.begin(), roots.end());
+      }
+    }
+  }
+
+  std::vector<Candidate> candidates_of(int32_t position) {
+    const Site& site = sites_.all[static_cast<size_t>(position)];
+    const Origin& origin = origin_of(site);
+    std::vector<Candidate> candidates;
+    if (origin.kind == Origin::Kind::kInput && std::none_of(site.reads.begin(), site.reads.end(), [&](int32_t i) {
+          return read(i).use >= 0 || read(i).sum >= 0;
+        })) {
+      return candidates;
+    }
+    const std::vector<Producer> producers = producers_of(flow_, sites_, position);
+    const std::vector<AtomId> roots = told_axes(site, producers);
+    const auto add = [&](std::vector<Axis> seen, std::vector<int32_t> reads) {
+      Candidate candidate;
+      candidate.site = position;
+      candidate.origin = site.origin;
+      candidate.roots = roots;
+      candidate.seen = std::move(seen);
+      candidate.reads = std::move(reads);
+      candidates.push_back(std::move(candidate));
+    };
+    for (const int32_t reader : site.reads) {
+      std::vector<Axis> seen;
+      for (const AtomId root : roots) {
+        seen.push_back(seen_of(flow_, root, read(reader).value));
+      }
+      const auto same = std::find_if(candidates.begin(), candidates.end(),
+                                     [&](const Candidate& candidate) { return candidate.seen == seen; });
+      if (same != candidates.end()) {
+        same->reads.push_back(reader);
+      } else {
+        add(std::move(seen), {reader});
+      }
+    }
+    if (candidates.empty()) {
+      std::vector<Axis> seen;
+      for (const AtomId root : roots) {
+        seen.push_back({root});
+      }
+      add(std::move(seen), {});
+    }
+    for (Candidate& candidate : candidates) {
+      candidate.resampled = !is_plain(roots, candidate.seen);
+      arrange(site, candidate);
+      find_problem(candidate, producers);
+      pass_on(candidate, producers);
+    }
+    return candidates;
+  }
+
+  /// A convolution that reads the candidate; null where none does.
+  const Read* convolution_of(const Candidate& candidate) const {
+    for (const int32_t position : candidate.reads) {
+      if (read(position).kind == Read::Kind::kConvolution) {
+        return &read(position);
+      }
+    }
+    return nullptr;
+  }
+
+  const Axis& seen_at(const Candidate& candidate, AtomId root) const {
+    const auto position = std::find(candidate.roots.begin(), candidate.roots.end(), root) - candidate.roots.begin();
+    return candidate.seen[static_cast<size_t>(position)];
+  }
+
+  /// Axes as neighbours want them: a convolution's that writes, or one's that reads; else as the tensor has them.
+  void arrange(const Site& site, Candidate& candidate) const {
+    const Origin& origin = origin_of(site);
+    const Read* convolution = convolution_of(candidate);
+    const bool written = origin.kind == Origin::Kind::kWeight && !origin.positions.empty();
+    if (!written && convolution != nullptr) {
+      const Axis features = unit_axis(flow_, atoms_, convolution->features);
+      const bool whole = !origin.features.empty() && std::all_of(features.begin(), features.end(), [&](AtomId id) {
+        return std::find(origin.features.begin(), origin.features.end(), id) != origin.features.end();
+      });
+      candidate.axes.push_back(whole ? origin.features : features);
+      for (const Axis& axis : convolution->positions) {
+        candidate.axes.push_back(unit_axis(flow_, atoms_, axis));
+      }
+    } else {
+      if (!origin.features.empty()) {
+        candidate.axes.emplace_back();
+        for (const AtomId id : origin.features) {
+          const Axis& seen = seen_at(candidate, id);
+          candidate.axes[0].insert(candidate.axes[0].end(), seen.begin(), seen.end());
+        }
+      }
+      for (size_t i = 0; i < candidate.roots.size(); ++i) {
+        if (std::find(origin.features.begin(), origin.features.end(), candidate.roots[i]) == origin.features.end()) {
+          candidate.axes.push_back(candidate.seen[i]);
+        }
+      }
+    }
+    require_cover(candidate);
+    if (candidate.axes.empty()) {
+      candidate.axes.emplace_back();
+    }
+    if (site.part && candidate.axes[0] != origin.features) {
+      candidate.problem = "a range of its features is read in another shape, which is not placed";
+    }
+    while (candidate.axes.size() > 4) {  // nobody tells more than three position axes apart
+      Axis last = candidate.axes.back();
+      candidate.axes.pop_back();
+      candidate.axes.back().insert(candidate.axes.back().end(), last.begin(), last.end());
+    }
+  }
+
+  void require_cover(Candidate& candidate) const {
+    std::set<AtomId> covered;
+    for (const Axis& axis : candidate.axes) {
+      const Axis leaves = leaves_of(flow_, axis);
+      covered.insert(leaves.begin(), leaves.end());
+    }
+    for (const Axis& axis : candidate.seen) {
+      for (const AtomId id : leaves_of(flow_, axis)) {
+        if (!is_one(flow_, id) && covered.count(id) == 0) {
+          candidate.problem = "its readers tell different axes of it apart";
+        }
+      }
+      if (axis.size() > 1) {
+        candidate.problem = "a reader sees one axis of it in several ways, which is not placed";
+      }
+    }
+  }
+
+  void find_problem(Candidate& candidate, const std::vector<Producer>& producers) const {
+    for (const Producer& producer : producers) {
+      if (producer.site < 0) {
+        const Origin& from = flow_.origins[static_cast<size_t>(read(producer.path.back()).value.origin)];
+        candidate.problem = "it adds what " + from.name + " made";
+      }
+    }
+    for (const int32_t position : candidate.reads) {
+      if (read(position).kind == Read::Kind::kUnknown) {
+        candidate.problem = "read by " + read(position).operation + ": " + read(position).reason;
+        return;
+      }
+    }
+  }
+
+  Flow& flow_;
+  const Sites& sites_;
+  Atoms& atoms_;
+  std::vector<std::set<AtomId>> passed_on_;  ///< by origin
+};
+
+}  // namespace
+
+std::vector<Candidate> find_candidates(Flow& flow, const Sites& sites, Atoms& atoms) {
+  return Finder(flow, sites, atoms).run();
 }
 
 }  // namespace dynascope::network

@@ -31,6 +31,12 @@ int64_t product(const std::vector<int64_t>& sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
 }
 
+/// What is checked alike of weight layers and of identity layers.
+struct Links {
+  std::string name;
+  const std::vector<ConvolutionAxis>* axes;
+};
+
 int64_t outputs_of(const WeightLayer& layer) {
   return layer.transposed ? layer.weight.size(1) * layer.groups : layer.weight.size(0);
 }
@@ -80,7 +86,7 @@ void check_weight(const WeightLayer& layer) {
 }
 
 /// Every index of the weight's side that the end reaches lies in [0, size).
-void check_indices(const WeightLayer& layer, const LinkEnd& end, const NodeLayer& node, int64_t size) {
+void check_indices(const Links& layer, const LinkEnd& end, const NodeLayer& node, int64_t size) {
   const int64_t count = end.per_unit ? product(node.shape) : node.shape[0];
   require(end.blocks >= 1, layer.name, ": an end at ", node.name, " has ", end.blocks, " blocks; expected at least 1");
   int64_t low = end.first + std::min<int64_t>(0, (count - 1) * end.stride);
@@ -99,7 +105,7 @@ void check_indices(const WeightLayer& layer, const LinkEnd& end, const NodeLayer
           ", the weight has ", size);
 }
 
-void check_resampling(const WeightLayer& layer, const LinkEnd& end, const NodeLayer& node) {
+void check_resampling(const Links& layer, const LinkEnd& end, const NodeLayer& node) {
   if (end.resampling.empty()) {
     return;
   }
@@ -119,26 +125,40 @@ void check_resampling(const WeightLayer& layer, const LinkEnd& end, const NodeLa
   }
 }
 
+void check_cells(const Links& layer, const LinkEnd& end, const NodeLayer& node) {
+  require(end.cells.size() < node.shape.size(), layer.name, ": cells for ", end.cells.size(), " position axes of ",
+          node.name, ", which has ", node.shape.size() - 1);
+  for (size_t axis = 0; axis < end.cells.size(); ++axis) {
+    for (const int64_t cell : end.cells[axis]) {
+      require(cell >= 0 && cell < node.shape[axis + 1], layer.name, ": a cell on axis ", axis, " is coordinate ", cell,
+              " of ", node.name, ", which has ", node.shape[axis + 1]);
+    }
+  }
+}
+
 /// A convolution's positions are the node layer's, before resampling on the side that it writes.
-void check_positions(const WeightLayer& layer, const LinkEnd& end, const NodeLayer& node, bool target) {
-  if (layer.axes.empty()) {
+void check_positions(const Links& layer, const LinkEnd& end, const NodeLayer& node, bool target) {
+  if ((*layer.axes).empty()) {
     return;
   }
   require(!end.per_unit, layer.name, ": a convolution's end at ", node.name, " must count channels");
-  require(layer.axes.size() == node.shape.size() - 1, layer.name, ": a convolution over ", layer.axes.size(),
+  require((*layer.axes).size() == node.shape.size() - 1, layer.name, ": a convolution over ", (*layer.axes).size(),
           " axes cannot meet ", node.name, ", which has ", node.shape.size() - 1, " position axes");
-  for (size_t axis = 0; axis < layer.axes.size(); ++axis) {
+  for (size_t axis = 0; axis < (*layer.axes).size(); ++axis) {
     int64_t size = node.shape[axis + 1];
+    if (!target && axis < end.cells.size() && !end.cells[axis].empty()) {
+      size = static_cast<int64_t>(end.cells[axis].size());
+    }
     if (target && axis < end.resampling.size() && !end.resampling[axis].coefficients.empty()) {
       size = end.resampling[axis].produced;
     }
-    const int64_t expected = target ? layer.axes[axis].output : layer.axes[axis].input;
+    const int64_t expected = target ? (*layer.axes)[axis].output : (*layer.axes)[axis].input;
     require(size == expected, layer.name, ": axis ", axis, target ? " writes " : " reads ", expected, " coordinates, ",
             node.name, " gives ", size);
   }
 }
 
-void check_end(const Network& network, const WeightLayer& layer, const LinkEnd& end, bool target) {
+void check_end(const Network& network, const Links& layer, const LinkEnd& end, bool target, int64_t size) {
   const auto count = static_cast<int32_t>(network.node_layers.size());
   if (target && end.node_layer == -1) {
     return;
@@ -148,9 +168,36 @@ void check_end(const Network& network, const WeightLayer& layer, const LinkEnd& 
   const NodeLayer& node = network.node_layers[static_cast<size_t>(end.node_layer)];
   require(target || end.resampling.empty(), layer.name, ": resampling belongs to target ends, got it at source ",
           node.name);
+  require(!target || end.cells.empty(), layer.name, ": cells belong to source ends, got them at target ", node.name);
   check_resampling(layer, end, node);
+  check_cells(layer, end, node);
   check_positions(layer, end, node, target);
-  check_indices(layer, end, node, target ? outputs_of(layer) : inputs_of(layer));
+  check_indices(layer, end, node, size);
+}
+
+/// Units, or channels, that the ends of an identity layer count.
+int64_t operand_size(const Network& network, const IdentityLayer& layer) {
+  int64_t size = 0;
+  for (const LinkEnd& end : layer.sources) {
+    require(end.node_layer >= 0 && static_cast<size_t>(end.node_layer) < network.node_layers.size(),
+            "identity links refer to node layer ", end.node_layer, " of ", network.node_layers.size());
+    const auto& shape = network.node_layers[static_cast<size_t>(end.node_layer)].shape;
+    size = std::max(size, end.per_unit ? product(shape) : shape[0]);
+  }
+  return size;
+}
+
+void check_identities(const Network& network) {
+  static const std::vector<ConvolutionAxis> kNone;
+  for (const IdentityLayer& layer : network.identity_layers) {
+    const int64_t size = operand_size(network, layer);
+    for (const LinkEnd& end : layer.sources) {
+      check_end(network, {"identity links", &kNone}, end, false, size);
+    }
+    for (const LinkEnd& end : layer.targets) {  // without a written source nobody counts them
+      check_end(network, {"identity links", &kNone}, end, true, layer.sources.empty() ? INT64_MAX : size);
+    }
+  }
 }
 
 }  // namespace
@@ -166,12 +213,13 @@ void check(const Network& network) {
     check_weight(layer);
     require(names.insert(layer.name).second, "two weight layers are called ", layer.name, "; names must be unique");
     for (const LinkEnd& end : layer.sources) {
-      check_end(network, layer, end, false);
+      check_end(network, {layer.name, &layer.axes}, end, false, inputs_of(layer));
     }
     for (const LinkEnd& end : layer.targets) {
-      check_end(network, layer, end, true);
+      check_end(network, {layer.name, &layer.axes}, end, true, outputs_of(layer));
     }
   }
+  check_identities(network);
   names.clear();
   for (const NamedParameter& parameter : network.parameters) {
     require(parameter.value.defined(), "parameter ", parameter.name, " is an undefined tensor");

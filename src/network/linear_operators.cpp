@@ -34,18 +34,24 @@ Activation multiply(Call& call, const char* left, const char* right, const at::T
   const bool weight_left = call.signal(left).kind != Signal::Kind::kActivation;
   require_activation(call, weight_left ? right : left);
   const Signal& weight = call.signal(weight_left ? left : right);
-  if (weight.kind == Signal::Kind::kActivation) {
-    throw NotFollowed("a product of two activations");
+  Signal matrix = weight;
+  if (weight.kind == Signal::Kind::kParameter && weight.view.dim() == 3 && weight.view.size(0) == 1) {
+    matrix.view = weight.view[0];  // a batch of one matrix
   }
-  if (weight.kind == Signal::Kind::kParameter && weight.view.dim() != 2) {
+  if (weight.kind == Signal::Kind::kParameter && matrix.view.dim() != 2) {
     throw NotFollowed("its weight has " + std::to_string(weight.view.dim()) + " dimensions");
   }
   const Activation& input = call.activation(weight_left ? right : left);
-  Use use = use_of_parameter(call, weight, "linear", weight_left ? 0 : 1);
+  Use use = use_of_parameter(call, matrix, "linear", weight_left ? 0 : 1);
   use.layer.bias = bias;
   use.open_bias = !bias.defined();
   const size_t dims = input.dims.size();
   return call.builder.linear(input, weight_left && dims > 1 ? dims - 2 : dims - 1, std::move(use));
+}
+
+Activation read_bmm(Call& call) {
+  const char* other = call.find("mat2") != nullptr ? "mat2" : "batch2";
+  return multiply(call, call.find("self") != nullptr && other[0] == 'm' ? "self" : "batch1", other, {});
 }
 
 Activation read_mm(Call& call) { return multiply(call, "self", "mat2", {}); }
@@ -70,6 +76,7 @@ Reader find_linear_reader(const std::string& name) {
          : name == "mm"     ? read_mm
          : name == "matmul" ? read_matmul
          : name == "mv"     ? read_mv
+         : name == "bmm"    ? read_bmm
                             : nullptr;
 }
 

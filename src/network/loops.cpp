@@ -11,7 +11,7 @@ namespace dynascope::network {
 // own. The module that the weight belongs to then is a cell: its other weights, used as often, are steps too. A weight
 // read the other way round (the decoder of a tied autoencoder) is not its module again: that is a layer of its own.
 void find_loops(Flow& flow) {
-  std::map<std::string, std::vector<size_t>> uses;
+  std::map<std::string, std::set<int32_t>> uses;
   std::vector<std::set<std::string>> before(flow.origins.size());  // weights that an origin derives from
   std::set<std::string> cells;
 
@@ -20,20 +20,22 @@ void find_loops(Flow& flow) {
     for (const int32_t from : origin.sources) {
       before[position].insert(before[static_cast<size_t>(from)].begin(), before[static_cast<size_t>(from)].end());
     }
-    if (origin.use < 0) {
-      continue;
+    for (const Writer& writer : origin.writers) {
+      const Use& use = flow.uses[static_cast<size_t>(writer.use)];
+      const std::string weight = use.layer.name + (use.layer.transposed ? " transposed" : "");
+      if (before[position].count(weight) != 0) {
+        cells.insert(use.owner);
+      }
+      uses[weight].insert(writer.use);
     }
-    const Use& use = flow.uses[static_cast<size_t>(origin.use)];
-    const std::string weight = use.layer.name + (use.layer.transposed ? " transposed" : "");
-    if (before[position].count(weight) != 0) {
-      cells.insert(use.owner);
+    for (const Writer& writer : origin.writers) {
+      const Use& use = flow.uses[static_cast<size_t>(writer.use)];
+      before[position].insert(use.layer.name + (use.layer.transposed ? " transposed" : ""));
     }
-    before[position].insert(weight);
-    uses[weight].push_back(static_cast<size_t>(origin.use));
   }
   for (const auto& [weight, positions] : uses) {
-    for (const size_t position : positions) {
-      Use& use = flow.uses[position];
+    for (const int32_t position : positions) {
+      Use& use = flow.uses[static_cast<size_t>(position)];
       if (positions.size() > 1 && cells.count(use.owner) != 0) {
         use.loop = "used again on what derives from its own output: a recurrent layer, which is not placed";
       }

@@ -26,7 +26,7 @@ bool passes_on(const std::string& name) {
 struct Trail {
   Roots roots;
   bool parameter = false;   ///< from a parameter
-  bool activation = false;  ///< from what is an activation anyway: what else went into it is no input
+  bool activation = false;  ///< from what a weight layer wrote: what else went into it is no input
 };
 
 class Finder {
@@ -34,10 +34,9 @@ class Finder {
   explicit Finder(const Recording& recording) : recording_(recording), trails_(recording.values.size()) {
     for (size_t id = 0; id < trails_.size(); ++id) {
       const Value& value = recording.values[id];
-      const bool many = value.kind == Value::Kind::kOutside && value.tensor.numel() > 1;
+      const bool many = value.kind == Value::Kind::kOutside && value.tensor.numel() != 1;
       trails_[id].parameter = value.kind == Value::Kind::kParameter;
-      trails_[id].activation = many && value.floating;
-      if (many && !value.floating && value.tensor.scalar_type() != at::kBool) {
+      if (many && value.tensor.scalar_type() != at::kBool) {
         trails_[id].roots = {static_cast<ValueId>(id)};
       }
     }
@@ -45,9 +44,12 @@ class Finder {
 
   Roots run() {
     for (const Operation& operation : recording_.operations) {
-      Trail trail = gather(operation);
+      const std::string name = plain_name(operation.name);
+      Trail trail = gather(operation, find_recurrent_reader(name) != nullptr ? 1 : operation.arguments.size());
       if (is_placed_layer(operation.name) && trail.parameter) {
-        inputs_.insert(trail.roots.begin(), trail.roots.end());
+        if (find_embedding_reader(name) == nullptr) {
+          inputs_.insert(trail.roots.begin(), trail.roots.end());
+        }
         trail = {{}, false, true};
       }
       for (const ValueId id : operation.outputs) {
@@ -61,13 +63,16 @@ class Finder {
   }
 
  private:
-  Trail gather(const Operation& operation) const {
+  /// @param reads  arguments that may hold inputs: not the first state of a recurrent layer
+  Trail gather(const Operation& operation, size_t reads) const {
     Trail result;
-    for (const Argument& argument : operation.arguments) {
-      for (const ValueId id : argument.values) {
+    for (size_t i = 0; i < operation.arguments.size(); ++i) {
+      for (const ValueId id : operation.arguments[i].values) {
         if (id >= 0) {
           const Trail& trail = trails_[static_cast<size_t>(id)];
-          result.roots.insert(trail.roots.begin(), trail.roots.end());
+          if (i < reads) {
+            result.roots.insert(trail.roots.begin(), trail.roots.end());
+          }
           result.parameter = result.parameter || trail.parameter;
           result.activation = result.activation || trail.activation;
         }
@@ -83,7 +88,13 @@ class Finder {
     Trail& result = trails_[static_cast<size_t>(to)];
     result.parameter = result.parameter || trail.parameter;
     result.activation = trail.activation;
-    result.roots = fills_tensors(name) ? Roots{to} : passes_on(name) ? trail.roots : Roots{};
+    result.roots = fills_tensors(name) ? Roots{to} : Roots{};
+    for (const ValueId root : trail.roots) {  // what is not understood still reads an input, and says so
+      const Value& from = recording_.values[static_cast<size_t>(root)];
+      if (!fills_tensors(name) && (passes_on(name) || (from.kind == Value::Kind::kOutside && from.floating))) {
+        result.roots.insert(root);
+      }
+    }
   }
 
   const Recording& recording_;

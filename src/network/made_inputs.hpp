@@ -7,10 +7,11 @@
 
 namespace dynascope::network {
 
-/// Values that are inputs though they look like constants: tensors that the traced callable makes itself (an example
-/// from torch::randn), and tensors of integers (images in bytes), where a weight layer reads what becomes of them.
+/// Values that are inputs though nobody named them: tensors from outside, and ones that the traced callable makes
+/// itself (an example from torch::randn), where a weight layer reads what becomes of them.
 ///
-/// A tensor that no weight layer reads in this way stays a constant (a positional encoding that is added, an index).
+/// A tensor that no weight layer reads in this way stays a constant: a positional encoding or noise that is added to
+/// units, an index, a first state.
 std::set<ValueId> find_made_inputs(const Recording& recording);
 
 }  // namespace dynascope::network

@@ -38,27 +38,15 @@ const std::set<std::string>& factories() {
 
 const std::map<std::string, std::string>& unplaced_layers() {
   static const std::map<std::string, std::string> kNames = {
-      {"embedding", "an embedding"},
-      {"embedding_bag", "an embedding"},
-      {"lstm", "a recurrent layer"},
-      {"gru", "a recurrent layer"},
-      {"rnn_tanh", "a recurrent layer"},
-      {"rnn_relu", "a recurrent layer"},
-      {"lstm_cell", "a recurrent layer"},
-      {"gru_cell", "a recurrent layer"},
-      {"rnn_tanh_cell", "a recurrent layer"},
-      {"rnn_relu_cell", "a recurrent layer"},
       {"bilinear", "a layer that multiplies two inputs"},
-      {"scaled_dot_product_attention", "attention"},
       {"_native_multi_head_attention", "attention"},
-      {"_transformer_encoder_layer_fwd", "a fused transformer layer"},
-      {"bmm", "a product of two tensors"},
-      {"baddbmm", "a product of two tensors"}};
+      {"_transformer_encoder_layer_fwd", "a fused transformer layer"}};
   return kNames;
 }
 
-/// "aten::relu_" -> "relu"; empty for other namespaces.
-std::string plain(const std::string& name) {
+}  // namespace
+
+std::string plain_name(const std::string& name) {
   if (name.rfind("aten::", 0) != 0) {
     return "";
   }
@@ -69,20 +57,22 @@ std::string plain(const std::string& name) {
   return result;
 }
 
-}  // namespace
+size_t wrap(int64_t dim, size_t rank) { return static_cast<size_t>(dim < 0 ? dim + static_cast<int64_t>(rank) : dim); }
 
-bool is_transparent(const std::string& name) { return transparent().count(plain(name)) != 0; }
+bool is_transparent(const std::string& name) { return transparent().count(plain_name(name)) != 0; }
 
-bool is_factory(const std::string& name) { return factories().count(plain(name)) != 0; }
+bool is_factory(const std::string& name) { return factories().count(plain_name(name)) != 0; }
 
 std::string unplaced_layer(const std::string& name) {
-  const auto found = unplaced_layers().find(plain(name));
+  const auto found = unplaced_layers().find(plain_name(name));
   return found == unplaced_layers().end() ? "" : found->second;
 }
 
 Reader find_reader(const std::string& name) {
-  const std::string key = plain(name);
-  for (const auto find : {find_linear_reader, find_convolution_reader, find_pooling_reader, find_shape_reader}) {
+  const std::string key = plain_name(name);
+  for (const auto find : {find_linear_reader, find_convolution_reader, find_pooling_reader, find_shape_reader,
+                          find_join_reader, find_padding_reader, find_upsampling_reader, find_embedding_reader,
+                          find_recurrent_reader, find_attention_reader}) {
     if (const Reader reader = find(key); reader != nullptr) {
       return reader;
     }
@@ -91,7 +81,23 @@ Reader find_reader(const std::string& name) {
 }
 
 bool is_placed_layer(const std::string& name) {
-  return find_linear_reader(plain(name)) != nullptr || find_convolution_reader(plain(name)) != nullptr;
+  const std::string key = plain_name(name);
+  return find_linear_reader(key) != nullptr || find_convolution_reader(key) != nullptr ||
+         find_embedding_reader(key) != nullptr || find_recurrent_reader(key) != nullptr;
+}
+
+Combination combination_of(const std::string& name) {
+  static const std::set<std::string> kSums = {"add", "sub", "subtract", "rsub"};
+  static const std::set<std::string> kProducts = {"mul", "multiply", "div", "divide", "true_divide"};
+  const std::string key = plain_name(name);
+  return kSums.count(key) != 0       ? Combination::kSum
+         : kProducts.count(key) != 0 ? Combination::kProduct
+                                     : Combination::kNone;
+}
+
+bool is_contraction(const std::string& name) {
+  static const std::set<std::string> kNames = {"mm", "bmm", "matmul", "baddbmm", "addmm", "mv", "dot"};
+  return kNames.count(plain_name(name)) != 0;
 }
 
 bool is_layer(const std::string& name) { return !unplaced_layer(name).empty() || is_placed_layer(name); }
@@ -156,7 +162,22 @@ std::vector<int64_t> Call::integers(const char* name, size_t count, int64_t othe
   return result;
 }
 
-std::vector<int64_t> Call::output_sizes() const { return values[static_cast<size_t>(operation.outputs.at(0))].sizes; }
+const std::vector<int64_t>& Call::output_sizes(size_t output) const {
+  return values[static_cast<size_t>(operation.outputs.at(output))].sizes;
+}
+
+std::vector<const Signal*> Call::list(const char* name) const {
+  std::vector<const Signal*> result;
+  if (const Argument* argument = find(name); argument != nullptr) {
+    for (const ValueId id : argument->values) {
+      if (id < 0) {
+        throw NotFollowed(std::string("list ") + name + " has a gap");
+      }
+      result.push_back(&signals[static_cast<size_t>(id)]);
+    }
+  }
+  return result;
+}
 
 std::vector<Activation> Call::activations() const {
   std::vector<Activation> result;

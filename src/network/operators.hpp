@@ -21,13 +21,15 @@ struct Signal {
     kPredicate,  ///< a decision made from activations (a mask, an argmax): no flow of its own
     kParameter,  ///< a parameter, or the elements of one in another order, dtype or shape
     kComputed,   ///< computed from parameters
+    kScores,     ///< a contraction of activations: their units end in it
     kActivation,
   };
   Kind kind = Kind::kConstant;
   Activation activation;
   std::vector<Activation> decided_by;  ///< predicate
   int32_t parameter = -1;
-  at::Tensor view;  ///< parameter: shares its storage
+  at::Tensor view;    ///< parameter: shares its storage
+  bool soft = false;  ///< activation: made by a softmax, so that a contraction applies it as scores
 };
 
 /// One operator with the signals of its operands.
@@ -37,6 +39,7 @@ struct Call {
   const std::vector<Signal>& signals;  ///< by ValueId
   const ModuleTree& tree;
   FlowBuilder& builder;
+  std::vector<Activation> more = {};  ///< what a reader makes beside the first output, by output
 
   const Argument* find(const char* name) const;
   bool has(const char* name) const;  ///< a tensor that is there
@@ -47,7 +50,9 @@ struct Call {
   bool flag(const char* name, bool otherwise) const;
   /// An integer list; one value, or none, is repeated for `count` axes (0: as it is).
   std::vector<int64_t> integers(const char* name, size_t count, int64_t otherwise) const;
-  std::vector<int64_t> output_sizes() const;
+  const std::vector<int64_t>& output_sizes(size_t output = 0) const;
+  /// A list of tensors.
+  std::vector<const Signal*> list(const char* name) const;
   std::vector<Activation> activations() const;
 };
 
@@ -58,6 +63,17 @@ Reader find_reader(const std::string& name);
 
 /// Pointwise operators and normalisations; without the trailing "_" of in-place forms.
 bool is_transparent(const std::string& name);
+
+/// Sums and elementwise products: with one activation transparent, with several a node layer of their own.
+enum class Combination { kNone, kSum, kProduct };
+Combination combination_of(const std::string& name);
+
+/// Contracts its operands (matmul, bmm): of two activations it makes scores.
+bool is_contraction(const std::string& name);
+
+/// What scores are applied to keeps its units (docs/metrics.md, section 1, rule 6).
+/// @param value  name of the operand that is no scores
+Activation apply_scores(Call& call, const char* value);
 
 /// Makes values that hold no units whatever its operands are (zeros_like).
 bool is_factory(const std::string& name);
@@ -79,6 +95,18 @@ Reader find_linear_reader(const std::string& name);
 Reader find_convolution_reader(const std::string& name);
 Reader find_pooling_reader(const std::string& name);
 Reader find_shape_reader(const std::string& name);
+Reader find_join_reader(const std::string& name);
+Reader find_padding_reader(const std::string& name);
+Reader find_upsampling_reader(const std::string& name);
+Reader find_embedding_reader(const std::string& name);
+Reader find_recurrent_reader(const std::string& name);
+Reader find_attention_reader(const std::string& name);
+
+/// An axis as torch counts it, from the end where it is negative.
+size_t wrap(int64_t dim, size_t rank);
+
+/// "aten::relu_" -> "relu"; empty for other namespaces.
+std::string plain_name(const std::string& name);
 
 /// A weight's use: the parameter, its path, and whether dimension 0 holds the inputs.
 /// @param output_dim  the dimension of `signal`'s tensor that holds the outputs

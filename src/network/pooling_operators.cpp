@@ -2,6 +2,7 @@
 #include "operators.hpp"
 #include "pooling.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -51,23 +52,44 @@ Activation read_adaptive(Call& call) {
   return value;
 }
 
-Activation read_mean(Call& call) {
-  Activation value = call.activation("self");
-  const auto rank = static_cast<int64_t>(value.dims.size());
-  std::set<int64_t> dims;
+std::set<size_t> dims_of(const Call& call, size_t rank) {
+  std::set<size_t> dims;
   for (const int64_t dim : call.integers("dim", 0, 0)) {
-    dims.insert(dim < 0 ? dim + rank : dim);
+    dims.insert(wrap(dim, rank));
   }
   if (dims.empty()) {
-    throw NotFollowed("it averages over all axes");
+    throw NotFollowed("it reduces all axes to one number");
   }
+  return dims;
+}
+
+Activation reduce(Call& call, bool total) {
+  Activation value = call.activation("self");
+  const std::set<size_t> dims = dims_of(call, value.dims.size());
   for (auto dim = dims.rbegin(); dim != dims.rend(); ++dim) {
-    value = call.builder.average(value, static_cast<size_t>(*dim));
+    value = total ? call.builder.total(value, *dim) : call.builder.average(value, *dim);
     if (!call.flag("keepdim", false)) {
-      value = call.builder.squeeze(value, static_cast<size_t>(*dim));
+      value = call.builder.squeeze(value, *dim);
     }
   }
   return value;
+}
+
+Activation read_mean(Call& call) { return reduce(call, false); }
+Activation read_sum(Call& call) { return reduce(call, true); }
+
+/// A deviation or norm of the features is a part of a normalisation; of anything else nobody knows what it is.
+Activation read_norm(Call& call) {
+  const Activation& value = call.activation("self");
+  const Axis& features = call.builder.origin_of(value).features;
+  for (const size_t dim : dims_of(call, value.dims.size())) {
+    for (const AtomId id : ancestry(call.builder.flow, value.dims[dim])) {
+      if (std::find(features.begin(), features.end(), id) != features.end()) {
+        return reduce(call, false);
+      }
+    }
+  }
+  throw NotFollowed("mixes units in a way that is not understood");
 }
 
 }  // namespace
@@ -88,7 +110,13 @@ Reader find_pooling_reader(const std::string& name) {
                                                          {"adaptive_max_pool1d", read_adaptive},
                                                          {"adaptive_max_pool2d", read_adaptive},
                                                          {"adaptive_max_pool3d", read_adaptive},
-                                                         {"mean", read_mean}};
+                                                         {"mean", read_mean},
+                                                         {"amax", read_mean},
+                                                         {"sum", read_sum},
+                                                         {"norm", read_norm},
+                                                         {"linalg_vector_norm", read_norm},
+                                                         {"std", read_norm},
+                                                         {"var", read_norm}};
   const auto found = kReaders.find(name);
   return found == kReaders.end() ? nullptr : found->second;
 }

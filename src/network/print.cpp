@@ -27,6 +27,11 @@ void print_ends(std::ostream& stream, const Network& network, const std::vector<
     if (end.per_unit) {
       stream << (end.order.empty() ? " (units)" : " (units, reordered)");
     }
+    for (const auto& cells : end.cells) {
+      if (!cells.empty()) {
+        stream << " (" << cells.size() << " cells)";
+      }
+    }
     for (const Resampling& resampling : end.resampling) {
       if (!resampling.coefficients.empty()) {
         stream << " (" << resampling.produced << " to " << resampling.seen << ")";
@@ -48,6 +53,13 @@ std::ostream& operator<<(std::ostream& stream, const Network& network) {
     stream << "weight layer  " << layer.name << " ";
     print_sizes(stream, layer.weight.sizes());
     stream << " " << layer.operator_name << (layer.bias.defined() ? " with bias: " : ": ");
+    print_ends(stream, network, layer.sources);
+    stream << " -> ";
+    print_ends(stream, network, layer.targets);
+    stream << "\n";
+  }
+  for (const IdentityLayer& layer : network.identity_layers) {
+    stream << "identity      ";
     print_ends(stream, network, layer.sources);
     stream << " -> ";
     print_ends(stream, network, layer.targets);

@@ -22,7 +22,10 @@ bool is_plain(const LinkEnd& end) {
 }
 
 /// What the sources link to stays known when a target is not written: resampled targets, or one of several, are kept.
-void drop_gone(WeightLayer& layer) {
+template <typename Layer>
+void renumber(Layer& layer, const std::vector<int32_t>& position) {
+  renumber(layer.sources, position);
+  renumber(layer.targets, position);
   layer.sources.erase(std::remove_if(layer.sources.begin(), layer.sources.end(), is_gone), layer.sources.end());
   if (layer.targets.size() == 1 && is_gone(layer.targets[0]) && is_plain(layer.targets[0])) {
     layer.targets.clear();
@@ -65,9 +68,13 @@ Network select(const Network& network, const std::function<bool(const std::strin
     }
   }
   for (WeightLayer& layer : result.weight_layers) {
-    renumber(layer.sources, position);
-    renumber(layer.targets, position);
-    drop_gone(layer);
+    renumber(layer, position);
+  }
+  for (IdentityLayer layer : network.identity_layers) {
+    renumber(layer, position);
+    if (!layer.sources.empty() || !layer.targets.empty()) {
+      result.identity_layers.push_back(std::move(layer));
+    }
   }
   return result;
 }

@@ -52,12 +52,17 @@ TEST(TraceInput, ConstantThatIsOnlyAddedIsNone) {
   EXPECT_EQ(chain(network), (Lines{"input -> 0.weight -> 0", "0 -> 2.weight -> 2"}));
 }
 
-TEST(TraceInput, TokensOfAnEmbeddingAreNone) {
+TEST(TraceInput, VocabularyEntriesAreTheInputOfAnEmbedding) {
   nn::Embedding table(10, 4);
   const Tensor tokens = torch::randint(10, {2, 5});
-  const Network network = trace(table, [&] { return table->forward(tokens); });
-  EXPECT_TRUE(network.node_layers.empty()) << network;
-  EXPECT_EQ(network.weight_layers.size(), 1U);
+  for (const bool given : {false, true}) {
+    const auto options = given ? TraceOptions().inputs({tokens}) : TraceOptions();
+    const Network network = trace(
+        table, [&] { return table->forward(tokens); }, options);
+    EXPECT_EQ(chain(network), (Lines{"input -> weight -> weight"})) << network;
+    EXPECT_EQ(node(network, "input").shape, Shape{10});
+    EXPECT_TRUE(weight(network, "weight").transposed);
+  }
 }
 
 TEST(TraceInput, GivenInputsAreTheOnlyOnes) {

@@ -27,8 +27,9 @@ class Block {
 
   void add(const Term& term) {
     double* sums = term.outgoing != 0 ? out_ : in_;
-    const bool by_unit = term.per_unit != 0 || node_.positions == 1;
-    if (by_unit && term.order < 0 && term.blocks == 1 && term.taps == 1 && term.coefficients < 0) {
+    const bool identity = term.sums < 0;
+    const bool by_unit = term.per_unit != 0 || node_.positions == 1 || identity;
+    if (!identity && by_unit && term.order < 0 && term.blocks == 1 && term.taps == 1 && term.coefficients < 0) {
       const double* values = tables_.workspace + term.sums + term.first + first_ * term.stride;
       for (int64_t i = 0; i < count_; ++i) {
         sums[i] += values[i * term.stride];
