@@ -139,8 +139,10 @@ void PlanCompiler::add_terms(const Contact& contact, const NodeLayer& node, cons
   const WeightLayer& layer = plan_.network_.weight_layers[static_cast<size_t>(contact.weight_layer)];
   const LinkPlan& link = plan_.links_[static_cast<size_t>(contact.weight_layer)];
   const Matrix& weight = plan_.matrices_[static_cast<size_t>(link.first_matrix)];
-  // The side of the weight that this end counts: its rows, or columns within groups.
-  const bool rows = contact.outgoing == layer.transposed || weight.groups != layer.groups;
+  // The side of the weight that this end counts: its outputs, or inputs within groups. Where each group is one number
+  // per tap they are the same, and kept once.
+  const bool outputs = contact.outgoing == layer.transposed || weight.groups != layer.groups;
+  const bool rows = outputs != is_turned(layer, weight);
 
   Term term{};
   term.sums = rows ? weight.row_sums : weight.column_sums;
@@ -277,8 +279,12 @@ void PlanCompiler::place() {
   const auto& links = plan_.description_.weight_layers;
   for (size_t i = 0; i < links.size(); ++i) {
     const std::string path = weight_layer_path(i, links.size(), links[i].name);
-    plan_.links_[i].row_sum = offset(path + "/row_sum");
-    plan_.links_[i].column_sum = offset(path + "/column_sum");
+    LinkPlan& link = plan_.links_[i];
+    link.row_sum = offset(path + "/row_sum");
+    link.column_sum = offset(path + "/column_sum");
+    if (is_turned(plan_.network_.weight_layers[i], plan_.matrices_[static_cast<size_t>(link.first_matrix)])) {
+      std::swap(link.row_sum, link.column_sum);
+    }
   }
   for (size_t i = 0; i < plan_.copies_.size(); ++i) {
     plan_.copies_[i].target = layout.at("/parameters/" + escape_name(plan_.description_.parameters[i].name)).offset;

@@ -37,4 +37,7 @@ class PlanCompiler {
   Plan& plan_;
 };
 
+/// True when the outputs of a weight are the columns of its matrix: a column of numbers is kept as a row.
+bool is_turned(const WeightLayer& layer, const Matrix& matrix);
+
 }  // namespace dynascope::engine

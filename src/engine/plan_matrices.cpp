@@ -57,6 +57,10 @@ std::optional<std::vector<Dimension>> dimensions_of(const at::Tensor& tensor, in
 
 }  // namespace
 
+bool is_turned(const WeightLayer& layer, const Matrix& matrix) {
+  return matrix.rows != (layer.weight.dim() > 0 ? layer.weight.size(0) : 1);
+}
+
 int64_t PlanCompiler::take_workspace(int64_t doubles) {
   return std::exchange(plan_.workspace_doubles_, plan_.workspace_doubles_ + doubles);
 }
@@ -98,8 +102,9 @@ void PlanCompiler::add_weight_layers() {
     add_matrix(layer.weight, layer.name, index, plain);
     if (plain) {
       const Matrix& matrix = plan_.matrices_.back();
-      info.rows = matrix.rows;
-      info.columns = matrix.columns * matrix.taps;
+      const int64_t columns = matrix.columns * matrix.taps;
+      info.rows = is_turned(layer, matrix) ? columns : matrix.rows;
+      info.columns = is_turned(layer, matrix) ? matrix.rows : columns;
     }
     if (layer.bias.defined() && plan_.options_.metrics.bias() == Bias::kIn) {
       const std::string name = "the bias of " + layer.name;
@@ -155,6 +160,10 @@ void PlanCompiler::add_matrix(const at::Tensor& tensor, const std::string& name,
     matrix.kernel[d] = d < taps.size() ? taps[d].size : 1;
     matrix.tap_stride[d] = d < taps.size() ? taps[d].stride : 0;
     matrix.taps *= matrix.kernel[d];
+  }
+  if (matrix.columns * matrix.taps == 1 && matrix.groups == 1) {
+    std::swap(matrix.rows, matrix.columns);  // one long row instead of many short ones (is_turned)
+    std::swap(matrix.row_stride, matrix.column_stride);
   }
   add_tiles(matrix);
   plan_.matrices_.push_back(matrix);

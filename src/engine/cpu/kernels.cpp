@@ -135,6 +135,28 @@ DYNASCOPE_INLINE void add_columns(const Run<float>& run, int first, PlainLanes& 
   add_to<V>(before(lanes.abs_sum), lanes.abs_sum + first, folded(magnitudes, Plus()));
 }
 
+// The same of a run of one row, all else being zeros.
+template <typename V, bool kWhole>
+DYNASCOPE_INLINE void add_row(const Run<float>& run, int first, PlainLanes& lanes, typename V::Floats& low,
+                              typename V::Floats& high) {
+  using Floats = typename V::Floats;
+  using Bits = typename V::Bits;
+  Floats value;
+  load<V>(run.rows[0] + first, value);
+  Bits exists;
+  mask_of<V>(run.lanes - first, exists);
+  if (!kWhole) {
+    keep<V>(exists, value);
+  }
+  const auto magnitude = reinterpret_cast<Floats>(reinterpret_cast<Bits>(value) & 0x7FFFFFFF);
+  low = Lesser()(low, kWhole ? value : where<V>(exists, value, low));
+  high = Greater()(high, kWhole ? value : where<V>(exists, value, high));
+  const auto before = [&](const double* sums) { return run.first ? kZeros + first : sums + first; };
+  add_to<V>(before(lanes.column), lanes.column + first, value);
+  add_to<V>(before(lanes.squares), lanes.squares + first, value * value);
+  add_to<V>(before(lanes.abs_sum), lanes.abs_sum + first, magnitude);
+}
+
 template <typename V>
 DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) {
   using Floats = typename V::Floats;
@@ -148,6 +170,12 @@ DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) 
   int first = 0;
   for (; run.count == kRunRows && first + V::kLanes <= run.lanes; first += V::kLanes) {
     add_columns<V, true>(run, first, lanes, low, high);
+  }
+  for (; run.count == 1 && first + V::kLanes <= run.lanes; first += V::kLanes) {
+    add_row<V, true>(run, first, lanes, low, high);
+  }
+  for (; run.count == 1 && first < run.lanes; first += V::kLanes) {
+    add_row<V, false>(run, first, lanes, low, high);
   }
   for (; first < run.lanes; first += V::kLanes) {
     add_columns<V, false>(run, first, lanes, low, high);
@@ -206,6 +234,10 @@ DYNASCOPE_INLINE void add_rows(const Run<float>& run, double* row_sums) {
   typename V::Bits last[16 / V::kLanes];
   for (int i = 0; i < 16 / V::kLanes; ++i) {
     mask_of<V>(run.lanes - (kUnits - 1) * 16 - i * V::kLanes, last[i]);
+  }
+  if (run.count == 1) {
+    row_sums[0] = folded_row<V, kUnits>(run.rows[0], last);
+    return;
   }
   double sums[kRunRows];
   for (int i = 0; i < kRunRows; ++i) {
@@ -327,7 +359,13 @@ DYNASCOPE_INLINE void add_plain(const Run<float>& run, PlainLanes& lanes, double
     }
   }
   for (int i = 0; i < run.count; ++i) {
-    fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
+    if (run.columns > 1) {
+      fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
+      continue;
+    }
+    for (int tap = 0; tap < run.taps; ++tap) {
+      row_sums[i * run.taps + tap] = static_cast<double>(run.rows[i][tap]);
+    }
   }
 }
 

@@ -53,49 +53,59 @@ class TileReader {
   int lanes() const { return lanes_; }
   const float* at(int row) const { return static_cast<const float*>(matrix_.data) + first(row); }
 
-  // True when a run of float32 may be read where it lies, up to whole vectors, without leaving the matrix.
-  bool in_place(int first_row) const {
+  // True when `count` rows of float32 may be read where they lie, up to whole vectors, without leaving the matrix.
+  bool in_place(int first_row, int count) const {
     const int64_t end = (matrix_.rows - 1) * matrix_.row_stride + matrix_.columns * matrix_.taps;
     const int width = (lanes_ + kMinima - 1) / kMinima * kMinima;
-    return contiguous_ && matrix_.dtype == Dtype::kFloat32 && first_row + kRunRows <= tile_.rows &&
-           first(first_row + kRunRows - 1) + width <= end;
+    return contiguous_ && matrix_.dtype == Dtype::kFloat32 && first(first_row + count - 1) + width <= end;
   }
 
   double first_value() const { return load(matrix_.data, matrix_.dtype, first(0)); }
 
-  void read(int row, float* to) const {
-    if (contiguous_ && matrix_.dtype == Dtype::kFloat32) {
-      std::copy_n(at(row), lanes_, to);
-    } else if (contiguous_ && matrix_.dtype == Dtype::kBFloat16) {
-      kernels().widen_bfloat16(static_cast<const BFloat16*>(matrix_.data) + first(row), to, lanes_);
-    } else if (contiguous_ && matrix_.dtype == Dtype::kFloat16) {
-      kernels().widen_float16(static_cast<const Float16*>(matrix_.data) + first(row), to, lanes_);
-    } else {
-      gather(row, to);
-    }
-  }
-
-  void read(int row, double* to) const {
-    if (contiguous_ && matrix_.dtype == Dtype::kFloat32) {
-      std::copy_n(at(row), lanes_, to);
-    } else if (contiguous_ && matrix_.dtype == Dtype::kFloat64) {
-      std::copy_n(static_cast<const double*>(matrix_.data) + first(row), lanes_, to);
-    } else {
-      gather(row, to);
+  // Rows `first_row` and on, each to its line of `to`.
+  template <typename To>
+  void read(int first_row, int count, To (*to)[kTileLanes]) const {
+    switch (matrix_.dtype) {
+      case Dtype::kFloat64:
+        return read_as<double>(first_row, count, to);
+      case Dtype::kBFloat16:
+        return read_as<BFloat16>(first_row, count, to);
+      case Dtype::kFloat16:
+        return read_as<Float16>(first_row, count, to);
+      default:
+        return read_as<float>(first_row, count, to);
     }
   }
 
  private:
   int64_t first(int row) const { return (tile_.first_row + row) * matrix_.row_stride + offsets_[0]; }
 
-  template <typename T>
-  void gather(int row, T* to) const {
-    const int64_t base = (tile_.first_row + row) * matrix_.row_stride;
+  template <typename T, typename To>
+  void read_as(int first_row, int count, To (*to)[kTileLanes]) const {
+    const T* from = static_cast<const T*>(matrix_.data) + (tile_.first_row + first_row) * matrix_.row_stride;
+    if (contiguous_) {
+      for (int i = 0; i < count; ++i) {
+        convert(from + i * matrix_.row_stride + offsets_[0], to[i]);
+      }
+      return;
+    }
+    // Lane by lane: where rows are contiguous instead, that is the order of memory.
     for (int lane = 0; lane < lanes_; ++lane) {
-      const int64_t offset = contiguous_ ? offsets_[0] + lane : offsets_[lane];
-      to[lane] = static_cast<T>(load(matrix_.data, matrix_.dtype, base + offset));
+      const T* at_lane = from + offsets_[lane];
+      for (int i = 0; i < count; ++i) {
+        to[i][lane] = static_cast<To>(to_double(at_lane[i * matrix_.row_stride]));
+      }
     }
   }
+
+  template <typename T, typename To>
+  void convert(const T* from, To* to) const {
+    for (int lane = 0; lane < lanes_; ++lane) {
+      to[lane] = static_cast<To>(to_double(from[lane]));
+    }
+  }
+  void convert(const BFloat16* from, float* to) const { kernels().widen_bfloat16(from, to, lanes_); }
+  void convert(const Float16* from, float* to) const { kernels().widen_float16(from, to, lanes_); }
 
   const Matrix& matrix_;
   const Tile& tile_;
@@ -166,18 +176,12 @@ class TileReduction {
   // Rows `first` and on, with short sums.
   void add_run(int first) {
     Run<float> run = empty_run<float>(first);
-    const bool in_place = reader_.in_place(first);
+    const bool in_place = reader_.in_place(first, run.count);
+    if (!in_place) {
+      reader_.read(first, run.count, scratch_.brief);
+    }
     for (int i = 0; i < kRunRows; ++i) {
-      if (in_place) {
-        run.rows[i] = reader_.at(first + i);
-        continue;
-      }
-      run.rows[i] = scratch_.brief[i];
-      if (i < run.count) {
-        reader_.read(first + i, scratch_.brief[i]);
-      } else {
-        run.rows[i] = kNoRow;
-      }
+      run.rows[i] = i >= run.count ? kNoRow : in_place ? reader_.at(first + i) : scratch_.brief[i];
     }
     kernels().add_plain(run, plain_, row_sums(first));
     store_rows(first, run.count);
@@ -202,10 +206,9 @@ class TileReduction {
     const double shift = shift_of(reader_.first_value());
     for (int first = 0; first < tile_.rows; first += kRunRows) {
       Run<double> run = empty_run<double>(first);
+      reader_.read(first, run.count, scratch_.wide);
       for (int i = 0; i < kRunRows; ++i) {
-        if (i < run.count) {
-          reader_.read(first + i, scratch_.wide[i]);
-        } else {
+        if (i >= run.count) {
           std::fill_n(scratch_.wide[i], reader_.lanes(), 0.0);
         }
         run.rows[i] = scratch_.wide[i];
@@ -221,9 +224,12 @@ class TileReduction {
   }
 
   void count(Counts& counts) {
-    for (int row = 0; row < tile_.rows; ++row) {
-      reader_.read(row, scratch_.wide[0]);
-      counts.add(matrix_.weight_layer, scratch_.wide[0], reader_.lanes());
+    for (int first = 0; first < tile_.rows; first += kRunRows) {
+      const int rows = std::min(kRunRows, tile_.rows - first);
+      reader_.read(first, rows, scratch_.wide);
+      for (int i = 0; i < rows; ++i) {
+        counts.add(matrix_.weight_layer, scratch_.wide[i], reader_.lanes());
+      }
     }
   }
 
