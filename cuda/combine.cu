@@ -8,9 +8,9 @@
 // of its tiles. A matrix of one block of partials has no work here: they are its sums.
 //
 // Cost: one read of the partials, 16 bytes per 64 to 256 elements of the weights, so a few percent of the first pass
-// for large matrices; for small networks the launch and the longest chain of merges (tiles / 32 of them, two divisions
-// each) count. Small networks would gain from one launch for all three passes; large single matrices from more than one
-// warp for the moments.
+// for large matrices; for small networks the launch and the longest chain of merges count. That chain is tiles / 32
+// long whatever the number of threads, by the tree; its loads run ahead of it, and its divisions depend on counts only.
+// Small networks would gain from one launch for all three passes.
 
 #include "device.cuh"
 #include "launch.hpp"
@@ -78,9 +78,15 @@ __device__ void combine_link(const Tables& tables, std::byte* row, int64_t index
   for (int32_t i = 0; i < link.matrices; ++i) {
     const Matrix& matrix = tables.matrices[link.first_matrix + i];
     const int64_t tiles = matrix.groups * matrix.row_blocks * matrix.column_blocks * matrix.tap_blocks;
+    const Moments* moments = tables.moments + matrix.first_tile;  // (tiles,)
     Moments run = engine::no_moments();
+    Moments next = lane < tiles ? moments[lane] : run;
     for (int64_t tile = lane; tile < tiles; tile += engine::kCombineRuns) {
-      run = merge(run, tables.moments[matrix.first_tile + tile]);
+      const Moments own = next;
+      if (tile + engine::kCombineRuns < tiles) {
+        next = moments[tile + engine::kCombineRuns];
+      }
+      run = merge(run, own);
     }
     all = merge(all, fold_lanes(run, engine::kWarp, merge));
   }
@@ -90,7 +96,7 @@ __device__ void combine_link(const Tables& tables, std::byte* row, int64_t index
 }
 
 /// One block per item of `work` (gridDim.x,). Writes sums to the workspace of `tables` and statistics to `row`.
-__global__ void __launch_bounds__(engine::kThreads, 3)
+__global__ void __launch_bounds__(engine::kThreads, 2)
     combine(const Tables tables, const WorkItem* work, std::byte* row) {
   __shared__ double shared[engine::kThreads];
   const WorkItem item = work[blockIdx.x];

@@ -3,6 +3,7 @@
 
 #include "block.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace dynascope::DYNASCOPE_DEVICE {
@@ -42,7 +43,8 @@ std::vector<WorkItem> combine_work(const engine::Tables& tables) {
 std::vector<WorkItem> node_work(const engine::Tables& tables) {
   std::vector<WorkItem> work;
   for (int64_t node = 0; node < tables.node_count; ++node) {
-    work.push_back({Job::kNode, static_cast<int32_t>(node), 0});
+    // At least one: an empty layer has a summary too.
+    add_steps(work, Job::kNode, node, std::max<int64_t>(tables.nodes[node].units, 1), engine::kSummaryUnits);
   }
   for (int64_t i = 0; i < tables.link_count; ++i) {
     const engine::LinkPlan& link = tables.links[i];
@@ -81,6 +83,7 @@ Image::Image(const engine::Tables& tables) : tables_(tables) {
   node_blocks_ = static_cast<int64_t>(nodes.size());
   combine_work_ = append(combine.data(), combine_blocks_);
   node_work_ = append(nodes.data(), node_blocks_);
+  tickets_ = append<unsigned>(nullptr, tables.node_count);
 }
 
 template <typename T>
@@ -110,6 +113,7 @@ Program Image::at(std::byte* base, double* workspace, engine::Moments* moments) 
   program.tables.moments = moments;
   program.combine_work = reinterpret_cast<const WorkItem*>(base + combine_work_);
   program.node_work = reinterpret_cast<const WorkItem*>(base + node_work_);
+  program.tickets = reinterpret_cast<unsigned*>(base + tickets_);
   program.combine_blocks = combine_blocks_;
   program.node_blocks = node_blocks_;
   return program;

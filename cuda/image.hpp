@@ -26,7 +26,7 @@ class Image {
 
   /// The program, for a copy of bytes() at `base`.
   /// @param workspace  device memory, Plan::workspace_doubles() doubles
-  /// @param moments    device memory, one per tile
+  /// @param moments    device memory, Tables::moment_count
   Program at(std::byte* base, double* workspace, engine::Moments* moments) const;
 
  private:
@@ -37,7 +37,7 @@ class Image {
   engine::Tables tables_;
   int64_t matrices_, tiles_, links_, nodes_, terms_, coefficients_, indices_, copies_, edges_;
   int64_t edge_count_;
-  int64_t combine_work_, node_work_;
+  int64_t combine_work_, node_work_, tickets_;
   int64_t combine_blocks_, node_blocks_;
 };
 

@@ -32,7 +32,7 @@ enum class Job : int32_t {
   kRowSums,       ///< combine: `first` counts strips of row sums of matrix `index`
   kColumnSums,    ///< combine: `first` counts strips of column sums of matrix `index`
   kLinks,         ///< combine: weight layers from `index` on, one warp each
-  kNode,          ///< nodes: node layer `index`
+  kNode,          ///< nodes: units of node layer `index` from `first` on
   kPlainRows,     ///< nodes: row sums of weight layer `index` from `first` on
   kPlainColumns,  ///< nodes: column sums of weight layer `index` from `first` on
   kCopy,          ///< nodes: values of copy `index` from `first` on
@@ -49,6 +49,7 @@ struct Program {
   engine::Tables tables;
   const WorkItem* combine_work;  ///< (combine_blocks,)
   const WorkItem* node_work;     ///< (node_blocks,)
+  unsigned* tickets;             ///< (node layers,), 0 between launches
   int64_t combine_blocks;
   int64_t node_blocks;
 };

@@ -46,7 +46,6 @@ constexpr int kTallTileRows = 256;  ///< of a matrix from kTallMatrix elements o
 constexpr int64_t kTallMatrix = int64_t{1} << 22;
 constexpr int kTileLanes = 256;
 constexpr int kRunRows = 8;
-constexpr int kRuns = 8;  // TEMPORARY until cuda/reduce.cu follows
 constexpr int kShortLevels = 3;
 constexpr int kCombineRuns = 32;
 constexpr int kSummaryLanes = 256;

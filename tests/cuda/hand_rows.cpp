@@ -43,7 +43,7 @@ void append_sums(std::vector<std::byte>& row, const std::vector<double>& workspa
 std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
   std::vector<std::byte> row = untouched_row(tables);
   std::vector<double> workspace = untouched_workspace(tables);
-  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().tile_count));
+  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().moment_count));
   engine::Tables passes = tables.tables();
   passes.workspace = workspace.data();
   passes.moments = moments.data();
@@ -59,16 +59,19 @@ std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
   return row;
 }
 
-std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram) {
+std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram, int launches) {
   std::vector<std::byte> row = untouched_row(tables);
   std::vector<double> workspace = untouched_workspace(tables);
-  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().tile_count));
+  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().moment_count));
   const host_device::Image image(tables.tables());
   std::vector<std::byte> device = image.bytes();
   std::copy_n(reinterpret_cast<const std::byte*>(tables.tables().histogram_edges),
               image.edge_count() * static_cast<int64_t>(sizeof(double)), device.data() + image.edges_offset());
   const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
-  host_device::launch_snapshot(program, row.data(), histogram, nullptr);
+  for (int i = 0; i < launches; ++i) {
+    row = untouched_row(tables);
+    host_device::launch_snapshot(program, row.data(), histogram, nullptr);
+  }
   append_sums(row, workspace, moments);
   return row;
 }

@@ -69,7 +69,7 @@ int32_t HandTables::add_link(const Shape& shape, Dtype dtype, Layout layout, boo
   links_.push_back({static_cast<int32_t>(matrices_.size()), bias ? 2 : 1, plain ? 0 : -1, plain ? 0 : -1});
   add_matrix(shape, dtype, layout, link);
   if (bias) {
-    add_matrix({shape.rows, 1}, dtype, Layout::kContiguous, link);
+    add_matrix({1, shape.rows}, dtype, Layout::kContiguous, link);
   }
   return link;
 }
@@ -107,17 +107,17 @@ void HandTables::add_matrix(const Shape& shape, Dtype dtype, Layout layout, int3
       }
     }
   }
-  add_tiles(matrix);
+  add_tiles(matrix, shape.tile_rows > 0 ? shape.tile_rows : engine::tile_rows(matrix));
   matrices_.push_back(matrix);
 }
 
-void HandTables::add_tiles(Matrix& matrix) {
+void HandTables::add_tiles(Matrix& matrix, int64_t tile_rows) {
   const auto take = [&](int64_t doubles) { return std::exchange(workspace_, workspace_ + doubles); };
   const int64_t group_rows = matrix.rows / matrix.groups;
   const int64_t tile_taps = std::min<int64_t>(matrix.taps, engine::kTileLanes);
-  const int64_t tile_columns = std::max<int64_t>(1, engine::kTileLanes / matrix.taps);
+  const int64_t tile_columns = engine::tile_columns(matrix);
   const bool empty = group_rows == 0 || matrix.columns == 0;
-  matrix.row_blocks = empty ? 0 : blocks_of(group_rows, engine::kTileRows);
+  matrix.row_blocks = empty ? 0 : blocks_of(group_rows, tile_rows);
   matrix.column_blocks = empty ? 0 : blocks_of(matrix.columns, tile_columns);
   matrix.tap_blocks = empty ? 0 : blocks_of(matrix.taps, tile_taps);
   matrix.first_tile = static_cast<int64_t>(tiles_.size());
@@ -133,10 +133,10 @@ void HandTables::add_tiles(Matrix& matrix) {
     return static_cast<int32_t>(std::min(block, size - first));
   };
   for (int64_t group = 0; group < (empty ? 0 : matrix.groups); ++group) {
-    for (int64_t row = 0; row < group_rows; row += engine::kTileRows) {
+    for (int64_t row = 0; row < group_rows; row += tile_rows) {
       for (int64_t column = 0; column < matrix.columns; column += tile_columns) {
         for (int64_t tap = 0; tap < matrix.taps; tap += tile_taps) {
-          tiles_.push_back({index, part(group_rows, row, engine::kTileRows), part(matrix.columns, column, tile_columns),
+          tiles_.push_back({index, part(group_rows, row, tile_rows), part(matrix.columns, column, tile_columns),
                             part(matrix.taps, tap, tile_taps), group * group_rows + row, column, tap});
         }
       }
@@ -219,14 +219,14 @@ void HandTables::set_value(int32_t link, int64_t row, int64_t column, int64_t ta
   store_value(address(matrix, row, column, tap), matrix.dtype, value);
 }
 
-void HandTables::scale(int32_t link, double factor) {
+void HandTables::scale(int32_t link, double factor, double offset) {
   const Matrix& matrix = matrices_[static_cast<size_t>(links_[static_cast<size_t>(link)].first_matrix)];
   for (int64_t row = 0; row < matrix.rows; ++row) {
     for (int64_t column = 0; column < matrix.columns; ++column) {
       for (int64_t tap = 0; tap < matrix.taps; ++tap) {
         const int64_t element = row * matrix.row_stride + engine::lane_offset(matrix, column, tap);
         store_value(address(matrix, row, column, tap), matrix.dtype,
-                    factor * engine::load(matrix.data, matrix.dtype, element));
+                    offset + factor * engine::load(matrix.data, matrix.dtype, element));
       }
     }
   }
@@ -247,7 +247,10 @@ void HandTables::finish(int64_t bins) {
     *offset = place(8 * links);
   }
   offsets.histogram = bins > 0 ? place(8 * links * (bins + 2)) : -1;
+  int64_t moments = static_cast<int64_t>(tiles_.size());
   for (engine::NodePlan& node : nodes_) {
+    node.first_moments = moments;
+    moments += blocks_of(node.units, engine::kSummaryUnits);
     node.strength = place(4 * node.units);
     node.in_strength = pick(0, 1) == 0 ? -1 : place(4 * node.units);
     node.out_strength = pick(0, 1) == 0 ? -1 : place(4 * node.units);
@@ -284,6 +287,7 @@ void HandTables::finish(int64_t bins) {
   tables_.term_count = static_cast<int64_t>(terms_.size());
   tables_.coefficient_count = static_cast<int64_t>(coefficients_.size());
   tables_.index_count = static_cast<int64_t>(indices_.size());
+  tables_.moment_count = moments;
   tables_.histogram_bins = bins;
 }
 

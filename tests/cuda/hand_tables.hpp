@@ -20,11 +20,12 @@ enum class Layout {
   kMisaligned,  ///< contiguous, one element past an aligned address, as of an offset view
 };
 
-/// Rows, columns of a group, kernel.
+/// Rows, columns of a group, kernel; rows of its tiles, 0: as Plan would cut them.
 struct Shape {
   int64_t rows = 0, columns = 0;
   int64_t kernel[3] = {1, 1, 1};
   int64_t groups = 1;
+  int64_t tile_rows = 0;
 };
 
 /// Tables and the values that they point to, made by hand instead of by Plan: without LibTorch, with shapes and terms
@@ -46,8 +47,8 @@ class HandTables {
   /// Overwrites one value of a link's weight.
   void set_value(int32_t link, int64_t row, int64_t column, int64_t tap, double value);
 
-  /// Multiplies all values of a link's weight.
-  void scale(int32_t link, double factor);
+  /// Multiplies all values of a link's weight, then adds to them.
+  void scale(int32_t link, double factor, double offset = 0.0);
 
   /// Ends the building: places everything in a row; histogram of `bins` bins, 0: none.
   void finish(int64_t bins);
@@ -59,7 +60,7 @@ class HandTables {
 
  private:
   void add_matrix(const Shape& shape, engine::Dtype dtype, Layout layout, int32_t link);
-  void add_tiles(engine::Matrix& matrix);
+  void add_tiles(engine::Matrix& matrix, int64_t tile_rows);
   engine::Term random_term(const engine::NodePlan& node);
   int64_t place(int64_t bytes);
   int64_t pick(int64_t low, int64_t high);
@@ -84,8 +85,8 @@ class HandTables {
 /// One row of `tables` from the cpu's passes, and behind it the workspace and the moments, canonical().
 std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram);
 
-/// The same from the kernels' sources on the host stand-in.
-std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram);
+/// The same from the kernels' sources on the host stand-in, the last of `launches` over one image of the tables.
+std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram, int launches = 1);
 
 /// Where two rows differ first, in words; empty where they do not.
 std::string first_difference(const std::vector<std::byte>& expected, const std::vector<std::byte>& actual);

@@ -3,6 +3,7 @@
 // The kernels' own sources, run thread by thread on the host, against the cpu's passes: whole rows and sums, byte by
 // byte. No LibTorch and no GPU; built a second time with the address and undefined-behaviour sanitizers.
 
+#include "engine/tree.hpp"
 #include "hand_tables.hpp"
 #include "support/host_device/scheduler.hpp"
 
@@ -12,6 +13,7 @@
 #include <limits>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace dynascope::test {
@@ -110,6 +112,81 @@ TEST_P(Kernels, RecordedParametersAreTheCpusCopies) {
   expect_cpu_row(tables, false);
 }
 
+/// Rows of float32 and bfloat16 with and without the histogram: the way of full rows is for rows without one.
+void expect_cpu_rows(const Shape& shape, uint64_t seed, double factor = 1.0, double offset = 0.0) {
+  for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kFloat16}) {
+    SCOPED_TRACE("dtype " + std::to_string(static_cast<int>(dtype)));
+    HandTables tables(seed);
+    tables.scale(tables.add_link(shape, dtype, Layout::kContiguous, false, shape.groups == 1), factor, offset);
+    tables.finish(5);
+    expect_cpu_row(tables, (seed + static_cast<uint64_t>(dtype)) % 4 == 0, seed);
+  }
+}
+
+TEST(KernelsOnTiles, NarrowOnesOfEveryWidth) {
+  for (int64_t columns = 1; columns <= 34; ++columns) {
+    SCOPED_TRACE("columns " + std::to_string(columns));
+    expect_cpu_rows({9, columns}, static_cast<uint64_t>(columns));
+  }
+}
+
+TEST(KernelsOnTiles, RowsAtTheEdgesOfTheFolds) {
+  for (const int64_t columns : {63, 64, 65, 127, 128, 129, 132, 160, 188, 192, 255, 256, 260}) {
+    SCOPED_TRACE("columns " + std::to_string(columns));
+    expect_cpu_rows({3, columns}, static_cast<uint64_t>(columns));
+  }
+}
+
+TEST(KernelsOnTiles, RunsAndRoundsThatAreNotFull) {
+  for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 57, 63, 64, 65, 72}) {
+    SCOPED_TRACE("rows " + std::to_string(rows));
+    expect_cpu_rows({rows, 192, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(rows));
+  }
+}
+
+TEST(KernelsOnTiles, TallOnes) {
+  for (const int64_t columns : {256, 200, 40, 3}) {
+    SCOPED_TRACE("columns " + std::to_string(columns));
+    expect_cpu_rows({256 + 77, columns, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(columns));
+  }
+  expect_cpu_rows({150, 30, {1, 3, 3}, 1, 256}, 1);
+}
+
+TEST(KernelsOnTiles, AnyNumberOfTaps) {
+  for (const int64_t taps :
+       {2, 3, 4, 5, 8, 9, 16, 25, 27, 31, 32, 49, 64, 85, 86, 100, 127, 128, 129, 255, 256, 257, 300}) {
+    SCOPED_TRACE("taps " + std::to_string(taps));
+    expect_cpu_rows({9, 5, {1, 1, taps}}, static_cast<uint64_t>(taps));
+    expect_cpu_rows({2, 33, {1, taps, 1}}, static_cast<uint64_t>(taps));
+  }
+}
+
+TEST(KernelsOnTiles, ThoseThatAreAddedOnceMore) {
+  const std::pair<double, double> kFactorsAndOffsets[] = {
+      {1e30, 0.0}, {1e-30, 0.0}, {0.0, 0.0}, {0.0, -3.0}, {1.0, 1e4}};
+  for (const auto& [factor, offset] : kFactorsAndOffsets) {
+    SCOPED_TRACE("factor " + std::to_string(factor) + ", offset " + std::to_string(offset));
+    for (const Shape& shape : {Shape{70, 256}, Shape{70, 33}, Shape{9, 12, {1, 3, 3}}}) {
+      expect_cpu_rows(shape, 1, factor, offset);
+    }
+  }
+}
+
+TEST(KernelsOnTiles, OneValueThatIsNotFiniteMakesOneTileCareful) {
+  for (const double value : {kNaN, kInfinity, -kInfinity}) {
+    SCOPED_TRACE("value " + std::to_string(value));
+    for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kFloat16}) {
+      HandTables tables(5);
+      const int32_t link = tables.add_link({130, 512}, dtype, Layout::kContiguous, false, true);
+      tables.set_value(link, 0, 0, 0, value);
+      tables.set_value(link, 129, 511, 0, value);
+      tables.add_node(130, {}, 3);
+      tables.finish(0);
+      expect_cpu_row(tables, false);
+    }
+  }
+}
+
 TEST(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
   for (uint64_t seed = 100; seed < 115; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -133,6 +210,27 @@ TEST(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
   tables.add_node(1500, {2, 2}, 3);
   tables.finish(0);
   expect_cpu_row(tables, false);
+}
+
+TEST(KernelsOnNodes, BlocksOfALargeLayerMeetInTheirOrder) {
+  // Two blocks; more than the 32 runs; layers of one block between them.
+  HandTables tables(15);
+  tables.add_link({1500, 2, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
+  tables.add_node(engine::kSummaryUnits + 5, {}, 2);
+  tables.add_node(20, {}, 2);
+  tables.add_node(1500, {9, 10}, 1);
+  tables.add_node(engine::kSummaryUnits, {}, 1);
+  tables.finish(0);
+  expect_cpu_row(tables, false, 0, 3);
+}
+
+TEST(KernelsOnNodes, LaunchesAfterTheFirstFindTheTicketsAsTheyWere) {
+  HandTables tables(16);
+  tables.add_link({90, 200}, Dtype::kFloat32, Layout::kContiguous, true);
+  tables.add_node(3 * engine::kSummaryUnits, {}, 2);
+  tables.finish(7);
+  host_device::set_thread_order(1);
+  EXPECT_EQ(first_difference(cpu_row(tables, true), host_device_row(tables, true, 3)), "");
 }
 
 TEST(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {

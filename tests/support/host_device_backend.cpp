@@ -51,7 +51,7 @@ class HostDeviceBackend final : public engine::Backend {
     // Not zeros: a sum that is read before it is written shows.
     std::vector<double> workspace(static_cast<size_t>(plan_.workspace_doubles()),
                                   std::numeric_limits<double>::quiet_NaN());
-    std::vector<engine::Moments> moments(static_cast<size_t>(tables.tile_count));
+    std::vector<engine::Moments> moments(static_cast<size_t>(tables.moment_count));
     const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
     host_device::launch_snapshot(program, row, histogram, nullptr);
   }

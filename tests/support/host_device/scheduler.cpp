@@ -74,6 +74,16 @@ class Scheduler {
 
   void seed(uint64_t seed) { random_ = seed * 2 + 1; }
 
+  std::vector<unsigned> shuffled(unsigned count) {
+    std::vector<unsigned> order(count);
+    for (unsigned i = 0; i < count; ++i) {
+      const size_t place = static_cast<size_t>(next_random() % (i + 1));
+      order[i] = order[place];
+      order[place] = i;
+    }
+    return order;
+  }
+
   void run_block(unsigned threads, const std::function<void()>& kernel) {
     prepare(threads);
     kernel_ = &kernel;
@@ -113,9 +123,19 @@ class Scheduler {
   }
 
   uint64_t exchange_down(unsigned mask, uint64_t bits, unsigned delta, int width) {
-    Fiber& self = current();
     const unsigned lane = current_ % kWarp;
-    const unsigned first = current_ - lane;
+    const unsigned group_end = (lane / static_cast<unsigned>(width) + 1) * static_cast<unsigned>(width);
+    return exchange(mask, bits, lane + delta < group_end ? lane + delta : lane);
+  }
+
+  uint64_t exchange_xor(unsigned mask, uint64_t bits, unsigned lanes) {
+    return exchange(mask, bits, (current_ % kWarp) ^ lanes);
+  }
+
+ private:
+  uint64_t exchange(unsigned mask, uint64_t bits, unsigned source) {
+    Fiber& self = current();
+    const unsigned first = current_ - current_ % kWarp;
     const unsigned call = self.exchanges++;
     self.bits[call % 2] = bits;
     self.mask = mask;
@@ -124,12 +144,9 @@ class Scheduler {
       for_each_lane(first, mask, [&](unsigned thread) { make_ready(thread); });
     }
     yield();
-    const unsigned group_end = (lane / static_cast<unsigned>(width) + 1) * static_cast<unsigned>(width);
-    const unsigned source = lane + delta < group_end ? lane + delta : lane;
     return fibers_[first + source]->bits[call % 2];
   }
 
- private:
   template <typename Function>
   static void for_each_lane(unsigned first, unsigned mask, Function function) {
     for (unsigned lane = 0; lane < kWarp; ++lane) {
@@ -214,9 +231,10 @@ class Scheduler {
 }  // namespace
 
 void run_grid(unsigned blocks, unsigned threads, const std::function<void()>& kernel) {
-  for (unsigned block = 0; block < blocks; ++block) {
+  Scheduler& scheduler = Scheduler::instance();
+  for (const unsigned block : scheduler.shuffled(blocks)) {
     blockIdx.x = block;
-    Scheduler::instance().run_block(threads, kernel);
+    scheduler.run_block(threads, kernel);
   }
 }
 
@@ -226,6 +244,10 @@ void wait_for_block() { Scheduler::instance().wait_for_block(); }
 
 uint64_t exchange_down(unsigned mask, uint64_t bits, unsigned delta, int width) {
   return Scheduler::instance().exchange_down(mask, bits, delta, width);
+}
+
+uint64_t exchange_xor(unsigned mask, uint64_t bits, unsigned lanes) {
+  return Scheduler::instance().exchange_xor(mask, bits, lanes);
 }
 
 }  // namespace dynascope::host_device
