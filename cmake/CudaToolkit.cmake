@@ -18,7 +18,11 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND NOT CUDAToolkit_ROOT
   endif()
 endif()
 
-# A machine without a GPU cannot be asked which to build for, and LibTorch's own guess (compute_50) is refused by CUDA 13.
+# Every architecture in use, and PTX for those to come; fewer are quicker to build. LibTorch's find_package wants its own
+# variable, which wins where a user sets it: without one it asks the machine's GPU, and where there is none guesses
+# compute_50, which CUDA 13 refuses.
+set(DYNASCOPE_CUDA_ARCHITECTURES "8.0;8.6;8.9;9.0;10.0;12.0+PTX"
+    CACHE STRING "GPU architectures to build for, as LibTorch spells them: 9.0, or 9.0+PTX")
 if(NOT TORCH_CUDA_ARCH_LIST AND NOT DEFINED ENV{TORCH_CUDA_ARCH_LIST})
-  set(TORCH_CUDA_ARCH_LIST "8.0;9.0+PTX" CACHE STRING "GPU architectures, as LibTorch spells them")
+  set(TORCH_CUDA_ARCH_LIST "${DYNASCOPE_CUDA_ARCHITECTURES}")
 endif()
