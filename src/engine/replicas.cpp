@@ -73,14 +73,21 @@ Network side_by_side(const Network& network, int64_t replicas) {
       layer.name += mark;
       all.node_layers.push_back(std::move(layer));
     }
-    for (WeightLayer& layer : one.weight_layers) {
-      layer.name += mark;
+    const auto move_ends = [&](auto& layer) {
       for (auto* ends : {&layer.sources, &layer.targets}) {
         for (LinkEnd& end : *ends) {
           end.node_layer += end.node_layer >= 0 ? shift : 0;
         }
       }
+    };
+    for (WeightLayer& layer : one.weight_layers) {
+      layer.name += mark;
+      move_ends(layer);
       all.weight_layers.push_back(std::move(layer));
+    }
+    for (IdentityLayer& layer : one.identity_layers) {
+      move_ends(layer);
+      all.identity_layers.push_back(std::move(layer));
     }
   }
   return all;
