@@ -31,284 +31,15 @@
 // time of their read; tiles of few lanes leave threads idle (of Nx1 all but one in four); a transposed view is read
 // through the first-level cache; the histogram's counters meet in the bins around zero.
 
-#include "device.cuh"
+#include "bins.cuh"
 #include "launch.hpp"
+#include "run.cuh"
 
 namespace dynascope::DYNASCOPE_DEVICE {
 namespace {
 
-using engine::kRunRows;
-using engine::kTileLanes;
 using engine::LaneSums;
-using engine::Matrix;
 using engine::PlainSums;
-using engine::Tables;
-using engine::Tile;
-
-constexpr int kWarps = engine::kThreads / engine::kWarp;
-constexpr int kRoundRows = kWarps * kRunRows;
-constexpr int kHalves = 2;  ///< groups of neighbouring lanes of a thread
-constexpr int kGroup = 4;   ///< lanes of such a group
-constexpr int kHalfLanes = kTileLanes / kHalves;
-constexpr int kSums = 3;                    ///< of values, squares, magnitudes
-constexpr int kStage = kSums * kTileLanes;  ///< floats of a warp's part of shared memory
-constexpr int kCounters = 1024;             ///< bins that are counted in shared memory
-static_assert(kHalfLanes == kGroup * engine::kWarp);
-
-/// Where a tile's partials go: those of its first row, column and tap. Columns lie side by side, lane by lane.
-struct Place {
-  double* rows;      ///< taps side by side
-  int64_t row_step;  ///< from one row to the next
-  double* columns;
-};
-
-/// How a tile lies in memory.
-struct Source {
-  const void* first;  ///< row 0, lane 0
-  int64_t row_stride;
-  bool contiguous;  ///< lanes follow each other
-  bool wide;        ///< and every row starts at a multiple of kGroup values and ends at one
-};
-
-/// What a block shares. Read anew after each barrier: what stayed in registers would push out values.
-struct Shared {
-  /// Per warp: rows on their way to fold_rows(), then the run's three sums of each lane.
-  alignas(16) float stages[kWarps][kStage];
-  double sums[kSums][kTileLanes];
-  int64_t offsets[kTileLanes];  ///< elements from the tile's first value to each lane of its row; 0 where none is
-  Tile tile;
-  Source source;
-  Place place;
-  float low[kWarps], high[kWarps];
-  double totals[kSums];
-  bool plain;
-};
-static_assert(sizeof(Shared::stages) >= sizeof(LaneSums) * engine::kThreads);
-static_assert(sizeof(Shared::stages) >= sizeof(double) * kRunRows * kTileLanes);
-
-template <typename T>
-__device__ Source source_of(const Matrix& matrix, const Tile& tile) {
-  const T* first = static_cast<const T*>(matrix.data) + tile.first_row * matrix.row_stride +
-                   (tile.first_tap == 0 ? tile.first_column * matrix.column_stride
-                                        : engine::lane_offset(matrix, tile.first_column, tile.first_tap));
-  const bool taps_follow = (matrix.kernel[2] == 1 || matrix.tap_stride[2] == 1) &&
-                           (matrix.kernel[1] == 1 || matrix.tap_stride[1] == matrix.kernel[2]) &&
-                           (matrix.kernel[0] == 1 || matrix.tap_stride[0] == matrix.kernel[1] * matrix.kernel[2]);
-  const bool contiguous = taps_follow && (tile.columns == 1 || matrix.column_stride == matrix.taps);
-  const bool wide = contiguous && tile.columns * tile.taps % kGroup == 0 &&
-                    (tile.rows == 1 || matrix.row_stride % kGroup == 0) &&
-                    reinterpret_cast<uintptr_t>(first) % (kGroup * sizeof(T)) == 0;
-  return {first, matrix.row_stride, contiguous, wide};
-}
-
-/// Fills what the block shares of its tile; to be read after a barrier.
-__device__ inline void prepare(const Tables& tables, const Tile& tile, const Source& source, Shared& shared) {
-  const Matrix& matrix = tables.matrices[tile.matrix];
-  const int lane = static_cast<int>(thread_of_block());
-#pragma unroll
-  for (double(&sums)[kTileLanes] : shared.sums) {
-    sums[lane] = 0.0;
-  }
-  const bool exists = lane < tile.columns * tile.taps;
-  shared.offsets[lane] = exists ? lane : 0;
-  if (exists && !source.contiguous) {
-    shared.offsets[lane] =
-        engine::lane_offset(matrix, tile.first_column + lane / tile.taps, tile.first_tap + lane % tile.taps) -
-        engine::lane_offset(matrix, tile.first_column, tile.first_tap);
-  }
-  if (lane == 0) {
-    shared.tile = tile;
-    shared.source = source;
-    const engine::TilePosition position = engine::position_of(matrix, blockIdx.x);
-    shared.place = {tables.workspace + engine::row_partial(matrix, tile.first_row, tile.first_tap, position),
-                    matrix.taps,
-                    tables.workspace + engine::column_partial(matrix, tile.first_column, tile.first_tap, position)};
-  }
-}
-
-/// The values that a thread holds of one run, as they lie in memory; 0 where the tile has none.
-template <typename T>
-struct RunValues {
-  static constexpr int kPerWord = static_cast<int>(sizeof(unsigned) / sizeof(T));
-  static constexpr int kWords = kGroup / kPerWord;
-
-  unsigned words[kRunRows][kHalves][kWords];
-
-  /// Value `i` of a row's eight.
-  __device__ float at(int row, int i) const {
-    const int j = i % kGroup;
-    const unsigned word = words[row][i / kGroup][j / kPerWord];
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return engine::float_of_bits(word);
-    } else {
-      return to_float(T{static_cast<uint16_t>(j % kPerWord == 0 ? word : word >> 16)});
-    }
-  }
-};
-
-/// First of the thread's lanes.
-__device__ inline int own_lane() { return kGroup * thread_of_warp(); }
-
-template <typename T, int kWords>
-__device__ void load_group(const T* from, unsigned (&words)[kWords]) {
-  if constexpr (kWords == 4) {
-    const uint4 group = __ldg(reinterpret_cast<const uint4*>(from));
-    words[0] = group.x;
-    words[1] = group.y;
-    words[2] = group.z;
-    words[3] = group.w;
-  } else {
-    const uint2 group = __ldg(reinterpret_cast<const uint2*>(from));
-    words[0] = group.x;
-    words[1] = group.y;
-  }
-}
-
-/// Loads a run from a wide source.
-/// @param from  its first row, lane 0
-/// @param rows  that exist; more than kRunRows are not read
-template <typename T>
-__device__ void load_wide(const T* from, int64_t row_stride, int rows, int lanes, RunValues<T>& run) {
-  const int lane = own_lane();
-  if (rows >= kRunRows && lanes == kTileLanes) {
-#pragma unroll
-    for (int row = 0; row < kRunRows; ++row) {
-      load_group(from + row * row_stride + lane, run.words[row][0]);
-      load_group(from + row * row_stride + lane + kHalfLanes, run.words[row][1]);
-    }
-    return;
-  }
-#pragma unroll
-  for (int row = 0; row < kRunRows; ++row) {
-#pragma unroll
-    for (int half = 0; half < kHalves; ++half) {
-#pragma unroll
-      for (int word = 0; word < RunValues<T>::kWords; ++word) {
-        run.words[row][half][word] = 0;
-      }
-      if (row < rows && lane + half * kHalfLanes < lanes) {
-        load_group(from + row * row_stride + lane + half * kHalfLanes, run.words[row][half]);
-      }
-    }
-  }
-}
-
-/// A fold of eight.
-template <typename T>
-__device__ T fold_run(const T (&x)[kRunRows]) {
-  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
-
-/// Writes the run's sums of this thread's lanes to its warp's part of shared memory.
-/// @param stage  (kSums, kTileLanes)
-template <typename T>
-__device__ void add_lanes(const RunValues<T>& run, float* stage) {
-#pragma unroll
-  for (int half = 0; half < kHalves; ++half) {
-    float sums[kSums][kGroup];
-#pragma unroll
-    for (int j = 0; j < kGroup; ++j) {
-      float values[kRunRows];
-      float squares[kRunRows];
-      float magnitudes[kRunRows];
-#pragma unroll
-      for (int row = 0; row < kRunRows; ++row) {
-        values[row] = run.at(row, half * kGroup + j);
-        squares[row] = values[row] * values[row];
-        magnitudes[row] = fabsf(values[row]);
-      }
-      sums[0][j] = fold_run(values);
-      sums[1][j] = fold_run(squares);
-      sums[2][j] = fold_run(magnitudes);
-    }
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) {
-      *reinterpret_cast<float4*>(stage + i * kTileLanes + half * kHalfLanes + own_lane()) =
-          float4{sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
-    }
-  }
-}
-
-/// Least and greatest of what a thread has seen, as the values lie in memory: two in a word where these have 16 bits.
-/// A NaN may get lost; the squares tell.
-template <typename T>
-struct Bounds {
-  unsigned low = Words<T>::kInfinity;
-  unsigned high = Words<T>::kMinusInfinity;
-
-  __device__ void add(unsigned word) {
-    low = Words<T>::lesser(low, word);
-    high = Words<T>::greater(high, word);
-  }
-
-  __device__ void add(const RunValues<T>& run, int rows, int lanes) {
-    if (rows >= kRunRows && lanes == kTileLanes) {
-#pragma unroll
-      for (int row = 0; row < kRunRows; ++row) {
-#pragma unroll
-        for (int i = 0; i < kHalves * RunValues<T>::kWords; ++i) {
-          add(run.words[row][i / RunValues<T>::kWords][i % RunValues<T>::kWords]);
-        }
-      }
-    } else {
-      add_some(run, rows, lanes);
-    }
-  }
-
-  __device__ float least() const { return Words<T>::least(low); }
-  __device__ float greatest() const { return Words<T>::greatest(high); }
-
- private:
-  // Of two values in a word, both exist or none: the source is wide.
-  __device__ void add_some(const RunValues<T>& run, int rows, int lanes) {
-#pragma unroll
-    for (int i = 0; i < kHalves * RunValues<T>::kWords; ++i) {
-      const int half = i / RunValues<T>::kWords;
-      const int word = i % RunValues<T>::kWords;
-      const int lane = own_lane() + half * kHalfLanes + word * RunValues<T>::kPerWord;
-#pragma unroll
-      for (int row = 0; row < kRunRows; ++row) {
-        if (row < rows && lane < lanes) {
-          add(run.words[row][half][word]);
-        }
-      }
-    }
-  }
-};
-
-/// Rows of single taps and more than kHalfLanes columns: the eight sums of a run, in float64.
-/// @return the sum of row (thread of the warp) / 4
-template <typename T>
-__device__ double fold_full_rows(const RunValues<T>& run) {
-  const unsigned thread = thread_of_block();
-  float two[2][kGroup];
-  double one[kGroup];
-#pragma unroll
-  for (int j = 0; j < kGroup; ++j) {
-    float rows[kRunRows];
-    float four[4];
-#pragma unroll
-    for (int row = 0; row < kRunRows; ++row) {
-      rows[row] = run.at(row, j) + run.at(row, j + kGroup);  // 128
-    }
-#pragma unroll
-    for (int row = 0; row < 4; ++row) {
-      four[row] = exchange_and_add(rows[row], rows[row + 4], thread, 16);  // 64
-    }
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      two[row][j] = exchange_and_add(four[row], four[row + 2], thread, 8);  // 32: the last of the short levels
-    }
-    one[j] = exchange_and_add(static_cast<double>(two[0][j]), static_cast<double>(two[1][j]), thread, 4);  // 16
-  }
-  // The thread has one row now, and passes on columns.
-  const double left = exchange_and_add(one[0], one[2], thread, 2);  // 8
-  const double right = exchange_and_add(one[1], one[3], thread, 2);
-  double sum = exchange_and_add(left, right, thread, 1);  // 4
-  sum += __shfl_xor_sync(kFullMask, sum, 2);              // 2
-  sum += __shfl_xor_sync(kFullMask, sum, 1);              // 1
-  return sum;
-}
 
 /// Folds rows of any columns and taps: eight columns, an eighth of the fold apart, are the short levels and one
 /// thread's; neighbouring threads then meet by shuffles.
@@ -337,44 +68,6 @@ __device__ void fold_rows(const Tile& tile, const Place& place, const T* staged,
     }
   }
 }
-
-/// The weight layer's bins, counted in shared memory where they fit.
-class BinCounter {
- public:
-  /// @param shared  (kCounters,), zeroed
-  __device__ BinCounter(const Tables& tables, std::byte* row, int64_t link, unsigned* shared)
-      : axis_(engine::histogram_axis(tables, link)),
-        bins_(tables.histogram_bins + 2),
-        shared_(bins_ <= kCounters ? shared : nullptr),
-        counts_(reinterpret_cast<unsigned long long*>(row + tables.offsets.histogram) + link * bins_) {}
-
-  __device__ void count(double value) {
-    const int64_t bin = engine::bin_of(axis_, value);
-    if (bin < 0) {
-      return;
-    }
-    if (shared_ != nullptr) {
-      atomicAdd(shared_ + bin, 1U);
-    } else {
-      atomicAdd(counts_ + bin, 1ULL);
-    }
-  }
-
-  /// Adds what was counted in shared memory to the row; after a barrier.
-  __device__ void finish() {
-    for (int64_t bin = threadIdx.x; shared_ != nullptr && bin < bins_; bin += engine::kThreads) {
-      if (shared_[bin] != 0) {
-        atomicAdd(counts_ + bin, static_cast<unsigned long long>(shared_[bin]));
-      }
-    }
-  }
-
- private:
-  engine::HistogramAxis axis_;
-  int64_t bins_;
-  unsigned* shared_;
-  unsigned long long* counts_;
-};
 
 /// One block's work.
 struct Work {
@@ -497,7 +190,6 @@ __device__ inline int rows_at(const Tile& tile, int round) { return tile.rows - 
 template <typename T>
 __device__ void reduce_full(const Work& work, const Source& source, const Tile& tile, float& low, float& high) {
   Shared& shared = work.shared;
-  float* stage = shared.stages[warp_of_block()];
   RunValues<T> run;
   Bounds<T> bounds;
   load_wide(run_at<T>(source, 0), source.row_stride, rows_at(tile, 0), tile.columns, run);
@@ -508,7 +200,7 @@ __device__ void reduce_full(const Work& work, const Source& source, const Tile& 
     if (rows > 0) {
       bounds.add(run, rows, shared.tile.columns);
       __syncwarp();
-      add_lanes(run, stage);
+      add_lanes(run, shared.stages[warp_of_block()]);
       __syncwarp();
       const double sum = fold_full_rows(run);
       const int row = thread_of_warp() / kGroup;
@@ -531,16 +223,16 @@ __device__ void reduce_full(const Work& work, const Source& source, const Tile& 
 template <typename T, bool kHistogram>
 __device__ void reduce_any(const Work& work, float& low, float& high) {
   Shared& shared = work.shared;
-  float* stage = shared.stages[warp_of_block()];
   Bounds<float> bounds;
   for (int round = 0; round < shared.tile.rows; round += kRoundRows) {
     const int left = rows_at(shared.tile, round);
     const int rows = left < kRunRows ? left : kRunRows;
     if (rows > 0) {
       RunValues<float> run;
-      stage_run<kHistogram>(work, run_at<T>(shared.source, round), shared.tile.rows - left, rows, stage, run);
+      stage_run<kHistogram>(work, run_at<T>(shared.source, round), shared.tile.rows - left, rows,
+                            shared.stages[warp_of_block()], run);
       bounds.add(run, rows, shared.tile.columns * shared.tile.taps);
-      add_lanes(run, stage);
+      add_lanes(run, shared.stages[warp_of_block()]);
     }
     add_runs(shared, shared.tile.rows - round);
   }

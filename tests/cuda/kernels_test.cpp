@@ -112,52 +112,60 @@ TEST_P(Kernels, RecordedParametersAreTheCpusCopies) {
   expect_cpu_row(tables, false);
 }
 
-/// Rows of float32 and bfloat16 with and without the histogram: the way of full rows is for rows without one.
-void expect_cpu_rows(const Shape& shape, uint64_t seed, double factor = 1.0, double offset = 0.0) {
-  for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kFloat16}) {
-    SCOPED_TRACE("dtype " + std::to_string(static_cast<int>(dtype)));
-    HandTables tables(seed);
-    tables.scale(tables.add_link(shape, dtype, Layout::kContiguous, false, shape.groups == 1), factor, offset);
-    tables.finish(5);
-    expect_cpu_row(tables, (seed + static_cast<uint64_t>(dtype)) % 4 == 0, seed);
+/// A weight of one shape; one row in four with the histogram, which takes another way.
+void expect_tiles_as_cpu(const Shape& shape, Dtype dtype, uint64_t seed, double factor = 1.0, double offset = 0.0) {
+  SCOPED_TRACE("dtype " + std::to_string(static_cast<int>(dtype)));
+  HandTables tables(seed);
+  tables.scale(tables.add_link(shape, dtype, Layout::kContiguous, false, shape.groups == 1), factor, offset);
+  tables.finish(5);
+  expect_cpu_row(tables, (seed + static_cast<uint64_t>(dtype)) % 4 == 0, seed);
+}
+
+constexpr Dtype kShortDtypes[] = {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kFloat16};
+
+void expect_tiles_as_cpu(const Shape& shape, uint64_t seed) {
+  for (const Dtype dtype : kShortDtypes) {
+    expect_tiles_as_cpu(shape, dtype, seed);
   }
 }
 
 TEST(KernelsOnTiles, NarrowOnesOfEveryWidth) {
   for (int64_t columns = 1; columns <= 34; ++columns) {
     SCOPED_TRACE("columns " + std::to_string(columns));
-    expect_cpu_rows({9, columns}, static_cast<uint64_t>(columns));
+    expect_tiles_as_cpu({9, columns}, kShortDtypes[columns % 3], static_cast<uint64_t>(columns));
   }
 }
 
 TEST(KernelsOnTiles, RowsAtTheEdgesOfTheFolds) {
   for (const int64_t columns : {63, 64, 65, 127, 128, 129, 132, 160, 188, 192, 255, 256, 260}) {
     SCOPED_TRACE("columns " + std::to_string(columns));
-    expect_cpu_rows({3, columns}, static_cast<uint64_t>(columns));
+    expect_tiles_as_cpu({3, columns}, static_cast<uint64_t>(columns));
   }
 }
 
 TEST(KernelsOnTiles, RunsAndRoundsThatAreNotFull) {
   for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 57, 63, 64, 65, 72}) {
     SCOPED_TRACE("rows " + std::to_string(rows));
-    expect_cpu_rows({rows, 192, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(rows));
+    expect_tiles_as_cpu({rows, 192, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(rows));
   }
 }
 
 TEST(KernelsOnTiles, TallOnes) {
   for (const int64_t columns : {256, 200, 40, 3}) {
     SCOPED_TRACE("columns " + std::to_string(columns));
-    expect_cpu_rows({256 + 77, columns, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(columns));
+    expect_tiles_as_cpu({256 + 77, columns, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(columns));
   }
-  expect_cpu_rows({150, 30, {1, 3, 3}, 1, 256}, 1);
+  expect_tiles_as_cpu({150, 30, {1, 3, 3}, 1, 256}, 1);
 }
 
 TEST(KernelsOnTiles, AnyNumberOfTaps) {
   for (const int64_t taps :
        {2, 3, 4, 5, 8, 9, 16, 25, 27, 31, 32, 49, 64, 85, 86, 100, 127, 128, 129, 255, 256, 257, 300}) {
     SCOPED_TRACE("taps " + std::to_string(taps));
-    expect_cpu_rows({9, 5, {1, 1, taps}}, static_cast<uint64_t>(taps));
-    expect_cpu_rows({2, 33, {1, taps, 1}}, static_cast<uint64_t>(taps));
+    expect_tiles_as_cpu({9, 5, {1, 1, taps}}, kShortDtypes[taps % 3], static_cast<uint64_t>(taps));
+    if (taps < 100) {
+      expect_tiles_as_cpu({2, 33, {1, taps, 1}}, kShortDtypes[(taps + 1) % 3], static_cast<uint64_t>(taps));
+    }
   }
 }
 
@@ -167,7 +175,9 @@ TEST(KernelsOnTiles, ThoseThatAreAddedOnceMore) {
   for (const auto& [factor, offset] : kFactorsAndOffsets) {
     SCOPED_TRACE("factor " + std::to_string(factor) + ", offset " + std::to_string(offset));
     for (const Shape& shape : {Shape{70, 256}, Shape{70, 33}, Shape{9, 12, {1, 3, 3}}}) {
-      expect_cpu_rows(shape, 1, factor, offset);
+      for (const Dtype dtype : kShortDtypes) {
+        expect_tiles_as_cpu(shape, dtype, 1, factor, offset);
+      }
     }
   }
 }
@@ -188,7 +198,7 @@ TEST(KernelsOnTiles, OneValueThatIsNotFiniteMakesOneTileCareful) {
 }
 
 TEST(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
-  for (uint64_t seed = 100; seed < 115; ++seed) {
+  for (uint64_t seed = 100; seed < 108; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     HandTables tables(seed);
     tables.add_link({40, 6, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
