@@ -19,14 +19,14 @@ namespace dynascope::engine {
 /// While the current stream is captured into a CUDA graph, measure() throws: its slot, its events and the host's count
 /// of rows belong to one call, not to a graph that is replayed. measure_to_tensor() may be captured once the edges, if
 /// wanted, are on the device (one call outside the capture); the graph uses this backend's workspace, so that nothing
-/// else of this backend may run at the same time, and its kernels leave their tickets as they found them, so that it may
-/// be replayed. ready() and wait() may be called from any thread while another captures.
+/// else of this backend may run at the same time, and its kernels leave their tickets as they found them, so that it
+/// may be replayed. ready() and wait() may be called from any thread while another captures.
 ///
 /// What a replayed measure() would take: rows in a ring on the device, at an index there that the last kernel counts up
-/// and that the kernels read instead of a pointer; and a reader that learns from a copy of the index how many rows there
-/// are, because an event in a graph is one for all replays. The schedule, and a row's step and time, are the host's and
-/// unknown to a graph, so that the Monitor would have to be told of each replay anyway; to call measure() between two
-/// replays then costs three launches and needs none of this.
+/// and that the kernels read instead of a pointer; and a reader that learns from a copy of the index how many rows
+/// there are, because an event in a graph is one for all replays. The schedule, and a row's step and time, are the
+/// host's and unknown to a graph, so that the Monitor would have to be told of each replay anyway; to call measure()
+/// between two replays then costs three launches and needs none of this.
 ///
 /// @throws Error when the device is out of memory or refuses a call
 std::unique_ptr<Backend> make_cuda_backend(const Plan& plan, int64_t slots);
