@@ -28,8 +28,9 @@
 // Cost per float32 element, from the machine code: one read of device memory and about twelve instructions, a half of
 // one each a conversion to and an addition in float64. 128 registers: two blocks per multiprocessor, 64 KB of float32
 // in flight each. Where it loses, by reasoning, not by measurement: 16-bit values come near what Hopper issues in the
-// time of their read; tiles of few lanes leave threads idle (of Nx1 all but one in four); a transposed view is read
-// through the first-level cache; the histogram's counters meet in the bins around zero.
+// time of their read; a tile of one row keeps one warp of eight busy for a kilobyte, so that a large matrix of few rows
+// is bound by blocks, not by memory (a warp per such tile would mend that); tiles of few lanes leave threads idle; a
+// transposed view is read through the first-level cache; the histogram's counters meet in the bins around zero.
 
 #include "bins.cuh"
 #include "launch.hpp"
