@@ -20,6 +20,13 @@ class DYNASCOPE_RUNFILE_API Hdf5Options {
   DYNASCOPE_OPTION(bool, overwrite) = false;
 
   DYNASCOPE_OPTION(Fsync, fsync) = Fsync::kNever;
+
+  /// Goes on with the run in an existing file, of which rows up to this step are kept; -1: a new run.
+  DYNASCOPE_OPTION(int64_t, resume) = -1;
+
+  /// With `resume`: epochs that were closed when that step had been done. Of rows at that very step, one that closes a
+  /// later epoch is not kept. -1: keep them all.
+  DYNASCOPE_OPTION(int64_t, resume_epochs) = -1;
 };
 
 /// Writes the run file of docs/run-file.md: one HDF5 file, single writer, many readers while it grows.
@@ -37,10 +44,15 @@ class DYNASCOPE_RUNFILE_API Hdf5Sink final : public Sink {
   Hdf5Sink(const Hdf5Sink&) = delete;
   Hdf5Sink& operator=(const Hdf5Sink&) = delete;
 
+  /// With Hdf5Options::resume the rows that are kept are first copied into a new file beside the old one, which is then
+  /// replaced in one step: whatever happens meanwhile, one of them is there and whole. Readers that have the old one
+  /// open see no more of it.
+  ///
   /// Creates the file with every object in it and switches it to single-writer-multiple-readers. With `overwrite` an
   /// existing file is replaced, never emptied: who has it open keeps it. Leaves no file behind when it throws.
   /// @throws Error when the file exists and `overwrite` is false, cannot be created (carries HDF5's own words), or when
-  /// the parts of `description` do not fit together
+  /// the parts of `description` do not fit together; with `resume`, when there is no such file, another process still
+  /// writes it, or it is of another network, other definitions or another schema (names the first difference)
   void open(const RunDescription& description, const RowLayout& layout) override;
 
   /// Appends rows; readers see them after the next flush.

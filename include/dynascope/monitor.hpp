@@ -12,6 +12,11 @@
 #include <memory>
 #include <string_view>
 
+namespace torch::serialize {
+class InputArchive;
+class OutputArchive;
+}  // namespace torch::serialize
+
 namespace dynascope {
 
 /// Records a training run: reads the parameters right after optimizer steps, measures node strengths, layer
@@ -24,6 +29,10 @@ namespace dynascope {
 /// measured on; other parameters registered under the same names, at the next epoch end. A parameter with another shape
 /// ends the recording, with an error that says which. A member that is assigned without being registered cannot be
 /// seen.
+///
+/// In a child of fork() every member is a no-op: the run is the parent's. When a sink takes nothing more (a disk that
+/// stalls), on_train_end gives up after a minute without progress, the destructor and exit() after five seconds; what
+/// is flushed is there.
 ///
 /// Call all members from one thread; status() from any. With DYNASCOPE_DISABLE set to anything but 0 when the Monitor
 /// is made, every member is a no-op.
@@ -84,6 +93,15 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   /// MonitorOptions::scalars; of several values before a row the last one counts.
   void log(std::string_view key, double value);
 
+  /// Writes to a checkpoint what load() needs to go on from here: optimizer steps, closed epochs, scalars that wait for
+  /// their row. Waits until everything recorded so far is flushed, so that no checkpoint is ahead of its run file.
+  void save(torch::serialize::OutputArchive& archive);
+
+  /// Goes on with the run in MonitorOptions::path from a checkpoint, as MonitorOptions::resume does. Call before
+  /// on_train_begin.
+  /// @throws Error after on_train_begin; c10::Error when `archive` holds nothing of save()
+  void load(torch::serialize::InputArchive& archive);
+
   /// What has been recorded so far, and the first thing that went wrong.
   MonitorStatus status() const;
 
@@ -91,6 +109,7 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   void trace_outputs(const detail::ForwardFunction& forward, const TraceOptions& options);
 
   class Impl;
+  Impl* here() const noexcept;  // null where every member is a no-op
   std::unique_ptr<Impl> impl_;
 };
 

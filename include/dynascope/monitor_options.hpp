@@ -79,6 +79,12 @@ class DYNASCOPE_API MonitorOptions {
   DYNASCOPE_OPTION(bool, overwrite) = false;
   DYNASCOPE_OPTION(Fsync, fsync) = Fsync::kNever;
 
+  /// Goes on with the run in the existing file after this optimizer step, whose weights the modules must have; -1: a
+  /// new run. Rows after the step are dropped, and those to come are what an uninterrupted run would have written,
+  /// `/time` and `/cost` aside. Epochs go on as the rows tell; Monitor::load knows them better. A file of a killed
+  /// process will do as it is; one of another network, or measured by other options, is an error.
+  DYNASCOPE_OPTION(int64_t, resume) = -1;
+
   /// Rows that fit between training and the sink, and what happens when they are full.
   DYNASCOPE_OPTION(int64_t, buffered_rows) = 64;
   DYNASCOPE_OPTION(WhenFull, when_full) = WhenFull::kBlock;

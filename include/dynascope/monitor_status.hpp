@@ -17,7 +17,8 @@ struct MonitorStatus {
   std::string first_error;   ///< empty when there was none
   std::vector<SkippedInfo> skipped;
   double snapshot_seconds = 0;  ///< host time spent in taking snapshots, summed
-  double training_seconds = 0;  ///< from the end of on_train_begin to the start of on_train_end, or to now
+  double training_seconds = 0;  ///< from the end of on_train_begin to the start of on_train_end, or to now; of a
+                                ///< resumed run with the time up to its last row
   int64_t bytes_written = 0;    ///< as the sink counts them, at its last flush
 };
 

@@ -32,6 +32,7 @@ enum class EventCode : int32_t {
   kReplanned = 4,       ///< a parameter moved or changed its dtype; measured on
   kLayerLost = 5,       ///< a parameter changed in a way that the graph does not survive
   kError = 6,           ///< recording stopped or a call was out of order
+  kResumed = 7,         ///< the run went on from a checkpoint; value: rows kept
 };
 
 struct Event {
@@ -71,7 +72,8 @@ class DYNASCOPE_RUNFILE_API Sink {
   /// rows then wait in memory until an epoch ends. The default is true.
   virtual bool has_own_thread() const;
 
-  /// Bytes written so far, for status(). The default is 0.
+  /// Bytes written so far, for status(), and to tell a slow sink from one that is stuck. The only member that other
+  /// threads call, at any time. The default is 0.
   virtual int64_t bytes_written() const;
 };
 

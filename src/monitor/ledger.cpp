@@ -24,8 +24,9 @@ void Ledger::count_error() noexcept {
   ++status_.errors;
 }
 
-void Ledger::began() noexcept {
+void Ledger::began(double before) noexcept {
   const std::lock_guard lock(mutex_);
+  before_ = before;
   begin_ = Clock::now();
   began_ = true;
 }
@@ -39,7 +40,7 @@ void Ledger::ended() noexcept {
 }
 
 double Ledger::seconds_locked() const noexcept {
-  return began_ ? std::chrono::duration<double>((ended_ ? end_ : Clock::now()) - begin_).count() : 0.0;
+  return began_ ? before_ + std::chrono::duration<double>((ended_ ? end_ : Clock::now()) - begin_).count() : 0.0;
 }
 
 double Ledger::seconds() const noexcept {

@@ -19,7 +19,8 @@ class Ledger {
   /// Counts a failure that has been reported before.
   void count_error() noexcept;
 
-  void began() noexcept;
+  /// @param before  seconds of training that the run has had already
+  void began(double before = 0) noexcept;
   void ended() noexcept;
   double seconds() const noexcept;  ///< training time so far
 
@@ -37,6 +38,7 @@ class Ledger {
   mutable std::mutex mutex_;
   MonitorStatus status_;
   Clock::time_point begin_{}, end_{};
+  double before_ = 0;
   bool began_ = false, ended_ = false;
 };
 

@@ -63,6 +63,11 @@ void check(const MonitorOptions& options) {
     refuse("path must not be empty without a sink");
   }
   check_at_least("every_n_steps", options.every_n_steps(), 0);
+  check_at_least("resume", options.resume(), -1);
+  if (options.resume() >= 0 && (options.sink() || options.overwrite())) {
+    refuse("resume goes on with the run file of path, which " +
+           std::string(options.sink() ? "a sink of your own is not" : "overwrite would replace"));
+  }
   check_at_least("buffered_rows", options.buffered_rows(), 2);
   check_at_least("histogram_bins", options.histogram_bins(), 1);
   compiled("include", options.include());

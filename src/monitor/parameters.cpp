@@ -97,19 +97,34 @@ std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
   engine::Plan& plan = compiled_->plan;
   backend->measure(slot, false);
   backend->wait(slot);
-  description_ = plan.description();
-  layout_ = plan.layout();
-  options_.stored = description_.parameters;
+  describe();
   if (options_.histogram != Histogram::kOff) {
     description_.histogram_edges = edges_from(backend->row(slot), plan);
     plan.set_histogram_edges(description_.histogram_edges);
     backend->measure(slot, true);
     backend->wait(slot);
   }
-  description_.device = backend->device();
-  description_.backend = backend->name();
-  description_.torch_version = TORCH_VERSION;
   return compiled_;
+}
+
+void Parameters::adopt_edges(std::vector<double> edges) {
+  describe();
+  description_.histogram_edges = std::move(edges);
+  // Others than the plan's number are of another run, which the sink will refuse.
+  const auto bins = static_cast<size_t>(options_.histogram_bins) + 1;
+  if (options_.histogram != Histogram::kOff &&
+      description_.histogram_edges.size() == description_.weight_layers.size() * bins) {
+    compiled_->plan.set_histogram_edges(description_.histogram_edges);
+  }
+}
+
+void Parameters::describe() {
+  description_ = compiled_->plan.description();
+  layout_ = compiled_->plan.layout();
+  options_.stored = description_.parameters;
+  description_.device = compiled_->backend->device();
+  description_.backend = compiled_->backend->name();
+  description_.torch_version = TORCH_VERSION;
 }
 
 std::optional<Change> Parameters::check(bool registrations) {

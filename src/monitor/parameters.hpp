@@ -29,7 +29,10 @@ class Parameters final : public Subject {
   /// Row 0 into `slot`, complete on return, with histogram edges that fit it.
   std::shared_ptr<Blocks> measure_first(int64_t slot);
 
-  /// Layers, edges, device and backend; valid after measure_first.
+  /// Instead of measure_first: the edges of a run that goes on.
+  void adopt_edges(std::vector<double> edges);
+
+  /// Layers, edges, device and backend; valid after one of these two.
   const RunDescription& description() const noexcept { return description_; }
   const RowLayout& layout() const noexcept { return layout_; }
 
@@ -39,6 +42,7 @@ class Parameters final : public Subject {
  private:
   class Compiled;
 
+  void describe();
   std::optional<Change> check_registrations();
   void compile_again();
 

@@ -13,6 +13,11 @@ class Schedule {
 
   bool due(int64_t step) const noexcept { return every_ > 0 && step % every_ == 0; }
 
+  /// Steps that ask for a row after `first` and before `last`.
+  int64_t between(int64_t first, int64_t last) const noexcept {
+    return every_ > 0 && last > first ? (last - 1) / every_ - first / every_ : 0;
+  }
+
  private:
   int64_t every_;
 };

@@ -49,6 +49,31 @@ void Session::begin(QueuedRow row) noexcept {
   ledger_.began();
 }
 
+void Session::resume(const ResumePoint& point) noexcept {
+  ledger_.began(point.seconds);
+  guarded([&] {
+    step_ = point.checkpoint.step;
+    epochs_closed_ = point.checkpoint.epochs_closed;
+    if (point.checkpoint.scalars.size() == pending_scalars_.size()) {
+      pending_scalars_ = point.checkpoint.scalars;
+    }
+    std::string text = "resumed at step " + std::to_string(step_) + ": " + std::to_string(point.rows_kept) +
+                       " rows kept, " + std::to_string(point.rows_dropped) + " dropped";
+    const bool due = options_.schedule.due(step_) && point.last_step < step_;
+    if (const int64_t lost = options_.schedule.between(point.last_step, step_); lost > 0) {
+      text += "; " + std::to_string(lost) + " rows after step " + std::to_string(point.last_step) +
+              " are missing, as they had not been flushed when the run ended";
+      log::warn(text);
+    } else {
+      log::info(text);
+    }
+    add_event(EventCode::kResumed, static_cast<double>(point.rows_kept), text);
+    if (due) {
+      take(false);
+    }
+  });
+}
+
 void Session::step_end() noexcept {
   ++step_;
   if (!recording()) {

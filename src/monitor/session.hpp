@@ -9,6 +9,7 @@
 
 #include "blocks.hpp"
 #include "ledger.hpp"
+#include "resume.hpp"
 #include "schedule.hpp"
 #include "writer.hpp"
 
@@ -36,6 +37,12 @@ class Session {
 
   /// Row 0, measured into `row`'s slot before; the clock starts here.
   void begin(QueuedRow row) noexcept;
+
+  /// Instead of begin: goes on after a checkpoint, whose weights the subject has.
+  void resume(const ResumePoint& point) noexcept;
+
+  /// What a later run needs to go on from here.
+  Checkpoint checkpoint() const { return {step_, epochs_closed_, pending_scalars_}; }
 
   void step_end() noexcept;
   void epoch_end(const Scalars& scalars) noexcept;

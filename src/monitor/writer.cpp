@@ -146,12 +146,29 @@ void Writer::run() noexcept {
     entries.clear();
     entries.swap(queue_);
     queued_rows_ = 0;
+    busy_ = true;
     lock.unlock();
     write_out(entries);
     lock.lock();
+    busy_ = false;
+    idle_.notify_all();
   }
   lock.unlock();
   close_sink();
+  lock.lock();
+  ended_ = true;
+  idle_.notify_all();
+}
+
+void Writer::drain() noexcept {
+  if (!thread_.joinable()) {
+    flush();
+    return;
+  }
+  std::unique_lock lock(mutex_);
+  urgent_ = true;
+  wake_.notify_one();
+  idle_.wait(lock, [this] { return failed() || ended_ || (queue_.empty() && !busy_); });
 }
 
 void Writer::pump() noexcept {
@@ -220,6 +237,7 @@ void Writer::write_rows(std::vector<Row>& rows, std::vector<int64_t>& slots) {
     return;
   }
   sink_->write(rows);
+  ++calls_;
   unflushed_rows_ += static_cast<int64_t>(rows.size());
   {
     const std::lock_guard lock(mutex_);
@@ -232,6 +250,7 @@ void Writer::write_rows(std::vector<Row>& rows, std::vector<int64_t>& slots) {
 
 void Writer::flush_sink() {
   sink_->flush();
+  ++calls_;
   ledger_.flushed(unflushed_rows_, sink_->bytes_written());
   unflushed_rows_ = 0;
 }
@@ -272,21 +291,44 @@ void Writer::close_sink() noexcept {
   }
 }
 
-void Writer::finish() noexcept {
+bool Writer::wait_for_thread(std::chrono::steady_clock::duration patience) {
+  std::unique_lock lock(mutex_);
+  const auto done = [this] { return sink_->bytes_written() + calls_; };
+  for (int64_t before = done(); !idle_.wait_for(lock, patience, [this] { return ended_; });) {
+    if (const int64_t now = done(); now != before) {
+      before = now;
+      continue;
+    }
+    failed_.store(true);
+    given_up_ = true;
+    return false;
+  }
+  return true;
+}
+
+bool Writer::finish(std::chrono::steady_clock::duration patience) noexcept {
   if (!started_ || closed_.exchange(true)) {
-    return;
+    return !given_up_;
   }
   if (!thread_.joinable()) {
     pump();
     close_sink();
-    return;
+    return true;
   }
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
   }
   wake_.notify_one();
-  thread_.join();
+  if (wait_for_thread(patience)) {
+    thread_.join();
+    return true;
+  }
+  thread_.detach();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+  ledger_.report("recording stopped: the sink got nothing done for " + std::to_string(seconds) +
+                 " s and was given up; what had been flushed is there");
+  return false;
 }
 
 }  // namespace dynascope::monitor

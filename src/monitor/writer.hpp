@@ -15,6 +15,7 @@
 #include <dynascope/sink.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -65,8 +66,13 @@ class Writer {
   /// True once the sink or a backend has failed: rows are then discarded.
   bool failed() const noexcept { return failed_.load(std::memory_order_relaxed); }
 
+  /// Waits until everything pushed so far is flushed, or writing has failed.
+  void drain() noexcept;
+
   /// Writes what is left, flushes and closes the sink; returns when that is done. What is pushed later is discarded.
-  void finish() noexcept;
+  /// A sink that gets nothing done for longer than `patience` is given up: its thread is then left behind, and this
+  /// object, the ledger and what the rows refer to must never be destroyed. @return false when it was given up
+  bool finish(std::chrono::steady_clock::duration patience = std::chrono::hours(24)) noexcept;
 
  private:
   using Entry = std::variant<QueuedRow, Event>;
@@ -80,6 +86,7 @@ class Writer {
   void flush_sink();
   void fail(const std::string& what, bool sink_usable) noexcept;
   void close_sink() noexcept;
+  bool wait_for_thread(std::chrono::steady_clock::duration patience);
 
   const std::shared_ptr<Sink> sink_;
   const size_t gather_;
@@ -90,10 +97,12 @@ class Writer {
   std::mutex mutex_;
   std::condition_variable wake_;   // the writer: there is something to do
   std::condition_variable space_;  // training: a slot came free
+  std::condition_variable idle_;   // training: nothing is left to write
   std::vector<int64_t> free_;
   std::vector<Entry> queue_;
   size_t queued_rows_ = 0;
-  bool urgent_ = false, closing_ = false;
+  bool urgent_ = false, closing_ = false, busy_ = false, ended_ = false, given_up_ = false;
+  std::atomic<int64_t> calls_{0};  // of the sink that came back
 
   std::atomic<bool> failed_{false};
   std::atomic<bool> closed_{false};

@@ -2,7 +2,10 @@
 #include "fork_gate.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
+#include <fcntl.h>
 #include <mutex>
 #include <new>
 #include <pthread.h>
@@ -15,9 +18,9 @@ namespace dynascope::fork_gate {
 namespace {
 
 struct Gate {
-  std::shared_timed_mutex inside;  // shared by the threads in HDF5
-  std::mutex list;                 // held for a few instructions only
-  std::vector<int*> descriptors;
+  std::shared_timed_mutex inside;                   // shared by the threads in HDF5
+  std::mutex list;                                  // held for a few instructions only
+  std::vector<std::pair<int*, std::mutex*>> files;  // descriptor, what guards the file
   bool held_by_fork = false;
 };
 
@@ -30,9 +33,19 @@ void before_fork() {
   const bool held = gate().inside.try_lock_for(std::chrono::seconds(1));
   gate().list.lock();
   gate().held_by_fork = held;
+  for (const auto& file : gate().files) {
+    file.second->lock();
+  }
+}
+
+void unlock_files() {
+  for (const auto& file : gate().files) {
+    file.second->unlock();
+  }
 }
 
 void after_fork() {
+  unlock_files();
   const bool held = gate().held_by_fork;
   gate().list.unlock();
   if (held) {
@@ -40,11 +53,21 @@ void after_fork() {
   }
 }
 
+// Opened anew for reading: HDF5 looks into its files when it ends with the process, and crashes where it cannot.
+int without_writing(int descriptor) {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", descriptor);
+  const int reading = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+  ::close(descriptor);
+  return reading;
+}
+
 void in_child() {
-  for (int* descriptor : gate().descriptors) {
-    ::close(std::exchange(*descriptor, -1));
+  unlock_files();
+  for (const auto& file : gate().files) {
+    *file.first = without_writing(*file.first);
   }
-  gate().descriptors.clear();
+  gate().files.clear();
   gate().list.unlock();
   // Unlocking would not do: a lock of this kind is its thread's, and the child's thread has another number.
   new (&gate().inside) std::shared_timed_mutex;
@@ -86,15 +109,16 @@ Outside::~Outside() {
   depth = depth_;
 }
 
-void remember(int* descriptor) {
+void remember(int* descriptor, std::mutex* mutex) {
   const std::lock_guard lock(gate().list);
-  gate().descriptors.push_back(descriptor);
+  gate().files.emplace_back(descriptor, mutex);
 }
 
 void forget(int* descriptor) {
   const std::lock_guard lock(gate().list);
-  auto& all = gate().descriptors;
-  all.erase(std::remove(all.begin(), all.end(), descriptor), all.end());
+  auto& files = gate().files;
+  files.erase(std::remove_if(files.begin(), files.end(), [&](const auto& file) { return file.first == descriptor; }),
+              files.end());
 }
 
 }  // namespace dynascope::fork_gate

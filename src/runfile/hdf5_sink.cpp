@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "append.hpp"
 #include "create.hpp"
+#include "difference.hpp"
 #include "hdf5_handles.hpp"
+#include "in_file.hpp"
+#include "input_file.hpp"
 #include "output_file.hpp"
 #include "provenance.hpp"
+#include "read_description.hpp"
+#include "row_reader.hpp"
 #include "schema.hpp"
 
 #include <dynascope/error.hpp>
 #include <dynascope/hdf5_sink.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -28,22 +37,13 @@ class Hdf5Sink::Impl {
     if (opened_) {
       throw Error("an Hdf5Sink writes one run, and " + path_ + " was opened already; make another sink");
     }
-    schema::check(description, "cannot write " + path_);
-    path_ = make_room(path_, options_.overwrite());
     const h5::Silence silence;
-    file_.emplace(path_);
-    opened_ = true;
-    try {
-      create_run(file_->get(), description, layout, provenance::of_this_process());
-      file_->flush();
-      file_->start_swmr();
-      appender_.emplace(file_->get(), description, layout);
-      settle();
-    } catch (...) {
-      abandon();
-      std::error_code ignored;
-      fs::remove(path_, ignored);
-      throw;
+    if (options_.resume() >= 0) {
+      in_file(path_, [&] { resume(description, layout); });
+    } else {
+      schema::check(description, "cannot write " + path_);
+      path_ = make_room(path_, options_.overwrite());
+      create(path_, description, layout, provenance::of_this_process(), [] {});
     }
   }
 
@@ -99,6 +99,83 @@ class Hdf5Sink::Impl {
   int64_t bytes_written() const { return bytes_; }
 
  private:
+  // The file at `path` with every object in it, readers let in; `fill` may write to it. Leaves none behind when it
+  // fails.
+  template <class Fill>
+  void create(const std::string& path, const RunDescription& description, const RowLayout& layout,
+              const RunProvenance& provenance, Fill fill) {
+    file_.emplace(path);
+    opened_ = true;
+    try {
+      create_run(file_->get(), description, layout, provenance);
+      file_->flush();
+      file_->start_swmr();
+      appender_.emplace(file_->get(), description, layout);
+      settle();
+      fill();
+    } catch (...) {
+      abandon();
+      std::error_code ignored;
+      fs::remove(path, ignored);
+      throw;
+    }
+  }
+
+  void resume(const RunDescription& now, const RowLayout& layout) {
+    const h5::InputFile old(path_);
+    const RunProvenance provenance = read_provenance(old);
+    if (old.marked_open() && old.has_writer()) {
+      old.refuse("another process still writes this run, so it cannot be resumed; end that one first");
+    }
+    if (provenance.schema_version != schema::kVersion ||
+        provenance.definitions_version != schema::kDefinitionsVersion) {
+      old.refuse("it follows schema " + provenance.schema_version + " and definitions " +
+                 provenance.definitions_version + ", this program " + schema::kVersion + " and " +
+                 schema::kDefinitionsVersion + ", so the run cannot be resumed; begin a new one");
+    }
+    const RunDescription description = read_description(old);
+    if (const std::string difference = first_difference(description, now); !difference.empty()) {
+      old.refuse("the run cannot be resumed, as it is another one: " + difference);
+    }
+    path_ = fs::canonical(path_).string();
+    const std::string part = make_room(path_ + ".resumed", true);
+    const std::string what = "resumed at step " + std::to_string(options_.resume());
+    create(part, description, layout, provenance::continued(provenance, what), [&] {
+      copy_rows(old, description, layout);
+      file_->sync();
+      if (std::rename(part.c_str(), path_.c_str()) != 0) {
+        throw Error("cannot replace " + path_ + " by the resumed " + part + ": " + std::strerror(errno));
+      }
+      file_->renamed(path_);
+    });
+  }
+
+  bool kept(const Row& row) const {
+    const bool later = options_.resume_epochs() >= 0 && row.epoch_end && row.epoch > options_.resume_epochs();
+    return row.step < options_.resume() || (row.step == options_.resume() && !later);
+  }
+
+  void copy_rows(const h5::InputFile& old, const RunDescription& description, const RowLayout& layout) {
+    const uint64_t committed = committed_rows(old);
+    RowReader reader(old, description, layout);
+    for (uint64_t first = 0, count = 0; first < committed; first += count) {
+      count = std::min(reader.rows_at_once(), committed - first);
+      std::vector<Row> rows = reader.rows(first, count);
+      rows.erase(std::find_if_not(rows.begin(), rows.end(), [&](const Row& row) { return kept(row); }), rows.end());
+      appender_->append(rows);
+      file_->check();
+      if (rows.size() < count) {
+        break;
+      }
+    }
+    for (const Event& event : read_events(old)) {
+      if (event.step <= options_.resume()) {
+        events_.push_back(event);
+      }
+    }
+    flush();
+  }
+
   // After a failure the file stays as it is: what is committed is whole, and anything more would be a guess.
   template <class Work>
   void guarded(Work work) {

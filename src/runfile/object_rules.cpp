@@ -161,10 +161,19 @@ class ObjectRules {
       allowed = {"REFERENCE_LIST"};
     }
     check_names(path, id, wanted, allowed);
+    check_kind(path, id, "DIMENSION_LIST", H5T_VLEN);
+    check_kind(path, id, "REFERENCE_LIST", H5T_COMPOUND);
     for (const char* name : {"long_name", "units"}) {
       const auto text = file_.text(id, path, name);
       require(!text || !text->empty(), path, std::string("attribute ") + name + " must not be empty");
     }
+  }
+
+  // The two attributes that HDF5 keeps its dimension scales in.
+  void check_kind(const std::string& path, hid_t id, const char* name, H5T_class_t kind) {
+    const h5::Id attribute = h5::find_attribute(id, name);
+    require(!attribute || H5Tget_class(h5::attribute_type(attribute.get()).get()) == kind, path,
+            std::string("attribute ") + name + " must be what HDF5 keeps of dimension scales");
   }
 
   void check_fill(const std::string& path, const Declared& declared, hid_t id) {

@@ -47,8 +47,9 @@ herr_t refuse(hid_t minor, const char* what, int reason) {
 void fail(State& state, const char* doing, int reason) {
   const std::lock_guard lock(state.mutex);
   if (state.error.empty()) {
-    state.error = std::string("cannot ") + doing + " " + state.path + ": " +
-                  (state.descriptor < 0 ? "a forked process has no part in its parent's run" : std::strerror(reason));
+    state.error =
+        std::string("cannot ") + doing + " " + state.path + ": " +
+        (::getpid() != state.process ? "a forked process has no part in its parent's run" : std::strerror(reason));
   }
   state.failed = true;
 }
@@ -138,7 +139,7 @@ H5FD_t* open_file(const char* name, unsigned, hid_t access, haddr_t) {
     refuse(H5E_CANTOPENFILE, name, errno);
     return nullptr;
   }
-  fork_gate::remember(&state->descriptor);
+  fork_gate::remember(&state->descriptor, &state->mutex);
   return &std::make_unique<Driver>(Driver{{}, state, 0, 0}).release()->hdf5;
 }
 
@@ -146,11 +147,10 @@ herr_t close_file(H5FD_t* file) {
   const std::unique_ptr<Driver> driver(&of(file));
   State& state = *driver->state;
   write_pending(state);
-  const std::lock_guard lock(state.mutex);
   fork_gate::forget(&state.descriptor);
+  const std::lock_guard lock(state.mutex);
   // Under a thread that is stuck in a write the number must not become another file's.
-  if (state.under_way.empty() && state.descriptor >= 0 && ::close(std::exchange(state.descriptor, -1)) != 0 &&
-      state.error.empty()) {
+  if (state.under_way.empty() && ::close(std::exchange(state.descriptor, -1)) != 0 && state.error.empty()) {
     state.error = "cannot close " + state.path + ": " + std::strerror(errno);
     state.failed = true;
   }
@@ -299,6 +299,11 @@ void OutputFile::flush() {
     write_pending(state_);
   }
   check();
+}
+
+void OutputFile::renamed(const std::string& path) {
+  const std::lock_guard lock(state_.mutex);
+  state_.path = path;
 }
 
 void OutputFile::sync() {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace dynascope::h5 {
@@ -24,7 +25,7 @@ namespace dynascope::h5 {
 /// lock: the user's own HDF5 work, and HDF5 itself when the process exits. A thread for writing would do the same and
 /// cost a hand-over per write.
 ///
-/// A child of fork() has no part in the file: its descriptor is closed there.
+/// A child of fork() has no part in the file: its descriptor cannot write there.
 class OutputFile {
  public:
   /// Creates `path`, which must not exist, in the format that 1.10 reads whatever the HDF5 release.
@@ -41,6 +42,9 @@ class OutputFile {
 
   /// Hands everything to the operating system. @throws Error when a write failed, now or earlier
   void flush();
+
+  /// Its file has another name from now on, for messages.
+  void renamed(const std::string& path);
 
   /// Forces what was flushed to the disk.
   void sync();
@@ -65,6 +69,7 @@ class OutputFile {
   struct State {
     std::string path;
     int descriptor = -1;
+    const pid_t process = ::getpid();
     std::atomic<int64_t> size{0};
     std::atomic<bool> failed{false};
     bool delayed = false;  ///< changes wait in `pending` until the next flush

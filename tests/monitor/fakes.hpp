@@ -91,7 +91,10 @@ class FakeSink final : public Sink {
     }
   }
   bool has_own_thread() const override { return own_thread; }
-  int64_t bytes_written() const override { return static_cast<int64_t>(rows_.size()) * 8; }
+  int64_t bytes_written() const override {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(rows_.size()) * 8;
+  }
 
   /// While shut, write and flush wait.
   void shut() {
