@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import sys
 
 import h5py
 import h5netcdf
@@ -228,3 +229,34 @@ def test_rules_pass_what_h5py_only_opened_for_writing(mlp):
     with h5py.File(mlp, "r+", libver=("v110", "v110")):
         pass
     run_file_rules.check(mlp)
+
+
+FOLLOW = """
+import sys, h5py, numpy as np
+file = h5py.File(sys.argv[1], "r", libver="latest", swmr=True)
+looks, rows = 0, 0
+while rows < int(sys.argv[2]):
+    file["committed"].refresh()
+    rows = int(file["committed"][()])
+    fluctuation, strength = file["/nodes/fluctuation"], file["/nodes/001_block%2Ffc1/in_strength"]
+    fluctuation.refresh(), strength.refresh()
+    assert np.array_equal(fluctuation[:rows, 1], (np.arange(rows) * 4096 + 1) / 16), rows
+    assert np.array_equal(strength[:rows, 2], np.float32((np.arange(rows) * 4096 + 9 * 64 + 2) / 16)), rows
+    looks += 1
+print(looks)
+"""
+
+
+def test_five_readers_at_once_never_see_half_a_row(tmp_path):
+    rows = 400
+    live = Live(tmp_path / "run.h5")
+    readers = [subprocess.Popen([sys.executable, "-c", FOLLOW, tmp_path / "run.h5", str(rows)], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for _ in range(5)]
+    while live.rows < rows:
+        live.step()
+    for reader in readers:
+        out, err = reader.communicate(timeout=60)
+        assert reader.returncode == 0, err
+        assert int(out) > 0
+    live.close()
+    run_file_rules.check(tmp_path / "run.h5")
