@@ -113,7 +113,18 @@ struct Network {
 /// @throws Error naming the first thing that does not fit
 DYNASCOPE_API void check(const Network& network);
 
-/// Prints layers and connections, one per line, readable by a person.
+/// Prints layers and connections, one per line, and how much of the weights is placed, readable by a person.
 DYNASCOPE_API std::ostream& operator<<(std::ostream& stream, const Network& network);
+
+/// Weights, of all that weight layers hold, whose layer links written node layers on both sides: 0 to 1; 1 without any.
+DYNASCOPE_API double placed_share(const Network& network);
+
+/// The graph for Graphviz (`dot -Tsvg`): node layers with their shapes, weight layers as arrows, identity links dashed.
+DYNASCOPE_API std::string to_dot(const Network& network);
+
+/// The graph as JSON: "node_layers" (name, role, shape), "weight_layers" (name, operator, shape, bias, sources,
+/// targets), "identity_layers" (sources, targets) and "skipped" (name, reason). Sources and targets are names of node
+/// layers.
+DYNASCOPE_API std::string to_json(const Network& network);
 
 }  // namespace dynascope

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+#include <cmath>
 #include <ostream>
 
 namespace dynascope {
@@ -68,7 +70,23 @@ std::ostream& operator<<(std::ostream& stream, const Network& network) {
   for (const SkippedInfo& skipped : network.skipped) {
     stream << "skipped       " << skipped.name << ": " << skipped.reason << "\n";
   }
+  if (!network.weight_layers.empty()) {
+    stream << "placed        " << std::floor(placed_share(network) * 1000) / 10 << " % of the weights\n";
+  }
   return stream;
+}
+
+double placed_share(const Network& network) {
+  const auto written = [](const LinkEnd& end) { return end.node_layer >= 0; };
+  int64_t all = 0, placed = 0;
+  for (const WeightLayer& layer : network.weight_layers) {
+    const int64_t count = layer.weight.numel();
+    const bool links = std::any_of(layer.sources.begin(), layer.sources.end(), written) &&
+                       std::any_of(layer.targets.begin(), layer.targets.end(), written);
+    all += count;
+    placed += links ? count : 0;
+  }
+  return all == 0 ? 1.0 : static_cast<double>(placed) / static_cast<double>(all);
 }
 
 }  // namespace dynascope
