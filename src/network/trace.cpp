@@ -26,6 +26,16 @@ class NoAutocastCache {
   const bool before_ = at::autocast::is_autocast_cache_enabled();
 };
 
+// What comes after it has no values, so nothing can be said of how it was made.
+void refuse_empty_layers(const Network& network) {
+  for (const WeightLayer& layer : network.weight_layers) {
+    if (layer.weight.numel() == 0) {
+      throw Error("weight layer " + layer.name + " has an axis of size 0, got " + c10::str(layer.weight.sizes()) +
+                  "; sizes must be at least 1");
+    }
+  }
+}
+
 }  // namespace
 
 Network trace(const NamedModules& modules, const ForwardFunction& forward, const TraceOptions& options) {
@@ -50,6 +60,7 @@ Network trace(const NamedModules& modules, const ForwardFunction& forward, const
     recording = network::record(tree, forward, recorder);
   }
   Network network = network::place(network::interpret(recording, tree, !options.inputs().empty()));
+  refuse_empty_layers(network);
   check(network);
   return network;
 }

@@ -192,7 +192,8 @@ TEST(Print, TellsLayersAndConnections) {
             "node layer    conv [2, 3, 3]\n"
             "node layer    fc [3] output\n"
             "weight layer  conv.weight [2, 1, 3, 3] conv2d: input -> conv (6 to 3) (6 to 3)\n"
-            "weight layer  fc.weight [3, 18] linear: conv (units) -> fc\n");
+            "weight layer  fc.weight [3, 18] linear: conv (units) -> fc\n"
+            "placed        100 % of the weights\n");
 }
 
 }  // namespace
