@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// One tile after another, each read once from memory: run by run where it lies, or through a buffer where its values
-// are not contiguous float32. Threads take tiles from one counter, a few neighbours at a time, so that a slow thread
-// holds up nobody; where a sum goes is the tile's business alone.
+// Every weight is read once, along whole rows: tiles that lie side by side are added together, run by run, because tile
+// after tile is slower where the caches are too small. Values that are not contiguous float32 pass through a buffer.
+// Threads take strips of such tiles from one queue, so that a slow thread holds up nobody; where a sum goes is the tile's
+// business alone.
 
 #include "engine/cpu/kernels.hpp"
 #include "engine/cpu/passes.hpp"
