@@ -2,8 +2,8 @@
 
 // Every weight is read once, along whole rows: tiles that lie side by side are added together, run by run, because tile
 // after tile is slower where the caches are too small. Values that are not contiguous float32 pass through a buffer.
-// Threads take strips of such tiles from one queue, so that a slow thread holds up nobody; where a sum goes is the tile's
-// business alone.
+// Threads take strips of such tiles from one queue, so that a slow thread holds up nobody; where a sum goes is the
+// tile's business alone.
 
 #include "engine/cpu/kernels.hpp"
 #include "engine/cpu/passes.hpp"
