@@ -115,10 +115,13 @@ DYNASCOPE_HD inline T fold(T* values, int count, Add add) {
   return values[0];
 }
 
+/// How many of the kCombineRuns runs `count` partials use, as a power of two; the others are left out of the fold.
+inline int runs_of(int64_t count) { return count < kCombineRuns ? fold_count(static_cast<int>(count)) : kCombineRuns; }
+
 /// Moments of `count` disjoint sets together, in the order of a matrix' tiles or a node layer's blocks.
 inline Moments combine_moments(const Moments* moments, int64_t count) {
   Moments runs[kCombineRuns];
-  const int used = count < kCombineRuns ? fold_count(static_cast<int>(count)) : kCombineRuns;
+  const int used = runs_of(count);
   for (int run = 0; run < used; ++run) {
     runs[run] = run < count ? moments[run] : no_moments();
   }

@@ -15,9 +15,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // partials; below, threads cost more than they save
 
-// The others hold +0.
-int runs_of(int64_t blocks) { return blocks < kCombineRuns ? fold_count(static_cast<int>(blocks)) : kCombineRuns; }
-
 // Partial k of every sum lies `stride` after partial k - 1; neighbouring sums lie side by side.
 void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
   constexpr int64_t kWidth = 16;
