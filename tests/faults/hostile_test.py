@@ -2,7 +2,8 @@
 """Files that lie, are cut or are no run files, given to every verb: an answer or one line with status 2; no crash, no
 hang, no half of a table, no memory beyond a gigabyte.
 
-FAULTS_FULL=1 in the environment: every length and 100,000 mutations instead of some (scripts/faults).
+In the environment DYNASCOPE_LONG_TESTS=1 takes more of them (scripts/test --full), FAULTS_FULL=1 every length and 100,000
+mutations (scripts/faults).
 """
 
 import os
@@ -18,6 +19,7 @@ import pytest
 
 CLI, WRITER = os.environ["DYNASCOPE_CLI"], os.environ["SAMPLE_WRITER"]
 FULL = os.environ.get("FAULTS_FULL") == "1"
+LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"
 VERBS = [["info"], ["show"], ["validate"], ["watch"], ["recover"]]
 HUGE = 2**63 - 1
 
@@ -70,7 +72,7 @@ def test_bytes_changed_at_random(samples, tmp_path, kind):
     whole = (samples / f"{kind}.h5").read_bytes()
     path = tmp_path / "mutated.h5"
     statuses = []
-    for turn in range(25_000 if FULL else 250):
+    for turn in range(25_000 if FULL else 500 if LONG else 50):
         changed = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             at = chance.randrange(len(whole))
@@ -85,7 +87,7 @@ def test_bytes_changed_at_random(samples, tmp_path, kind):
 def test_files_cut_at_every_length(samples, tmp_path, kind):
     whole = (samples / f"{kind}.h5").read_bytes()
     path = tmp_path / "cut.h5"
-    lengths = range(len(whole)) if FULL else range(0, len(whole), len(whole) // 100)
+    lengths = range(len(whole)) if FULL else range(0, len(whole), len(whole) // (200 if LONG else 25))
     for turn, length in enumerate(lengths):
         path.write_bytes(whole[:length])
         status = give(path, VERBS[turn % len(VERBS)], f"{kind}, cut to {length} of {len(whole)}")
