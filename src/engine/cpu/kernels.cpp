@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #define DYNASCOPE_INLINE __attribute__((always_inline)) inline
@@ -120,15 +121,21 @@ DYNASCOPE_INLINE void add_columns(const Run<float>& run, int first, PlainLanes& 
     squares[i] = values[i] * values[i];
     magnitudes[i] = reinterpret_cast<Floats>(reinterpret_cast<Bits>(values[i]) & 0x7FFFFFFF);
   }
+  Floats lowest = values[0];
+  Floats highest = values[0];
   if (kWhole) {
-    low = Lesser()(low, folded(values, Lesser()));
-    high = Greater()(high, folded(values, Greater()));
+    lowest = folded(values, Lesser());
+    highest = folded(values, Greater());
   } else {
-    for (int i = 0; i < run.count; ++i) {
-      low = Lesser()(low, where<V>(exists, values[i], low));
-      high = Greater()(high, where<V>(exists, values[i], high));
+    for (int i = 1; i < run.count; ++i) {
+      lowest = Lesser()(lowest, values[i]);
+      highest = Greater()(highest, values[i]);
     }
+    lowest = where<V>(exists, lowest, low);
+    highest = where<V>(exists, highest, high);
   }
+  low = Lesser()(low, lowest);
+  high = Greater()(high, highest);
   const auto before = [&](const double* sums) { return run.first ? kZeros + first : sums + first; };
   add_to<V>(before(lanes.column), lanes.column + first, folded(values, Plus()));
   add_to<V>(before(lanes.squares), lanes.squares + first, folded(squares, Plus()));
@@ -184,49 +191,77 @@ DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) 
   *reinterpret_cast<Floats*>(lanes.max) = high;
 }
 
-// A row of single taps, `kUnits` times sixteen of them or less: the short levels, vector by vector while there are two,
-// then an eighth of fold_count() is left, which meets in float64. `last` masks the last sixteen.
+// Lanes of one vector that meet by halves until `kLeft` are left.
+template <typename T, int kLanes, int kLeft>
+struct Halves {
+  using Vector __attribute__((vector_size(kLanes * sizeof(T)), may_alias)) = T;
+  using Half = typename Halves<T, kLanes / 2, kLeft>::Vector;
+  static DYNASCOPE_INLINE auto folded(const Vector& x) {
+    const Half* half = reinterpret_cast<const Half*>(&x);
+    return Halves<T, kLanes / 2, kLeft>::folded(half[0] + half[1]);
+  }
+};
+template <typename T, int kLeft>
+struct Halves<T, kLeft, kLeft> {
+  using Vector __attribute__((vector_size(kLeft * sizeof(T)), may_alias)) = T;
+  static DYNASCOPE_INLINE Vector folded(const Vector& x) { return x; }
+};
+
+template <int kLanes>
+DYNASCOPE_INLINE double sum_of(const typename Halves<double, kLanes, 2>::Vector& x) {
+  const auto pair = Halves<double, kLanes, 2>::folded(x);
+  return pair[0] + pair[1];
+}
+
+// A row of single taps, `kUnits` times sixteen of them or less: of fold_count() lanes the short levels leave an eighth,
+// which meets in float64. `last` masks the last sixteen.
 template <typename V, int kUnits>
 DYNASCOPE_INLINE double folded_row(const float* row, const typename V::Bits* last) {
+  using Floats = typename V::Floats;
   constexpr int kCount = kUnits == 1 ? 16 : kUnits == 2 ? 32 : kUnits <= 4 ? 64 : kUnits <= 8 ? 128 : 256;
-  constexpr int kUnit = 16 / V::kLanes;
-  constexpr int kVectors = kUnits * kUnit;
+  constexpr int kVectors = kUnits * 16 / V::kLanes;
+  constexpr int kMasked = kVectors - 16 / V::kLanes;
   constexpr int kLeft = kCount / 8;
-  constexpr int kVectorsLeft = kLeft > V::kLanes ? kLeft / V::kLanes : 1;
-  constexpr int kStored = kVectorsLeft * V::kLanes;
-  typename V::Floats v[kCount / V::kLanes];
-  for (int i = 0; i < kVectors; ++i) {
-    load<V>(row + i * V::kLanes, v[i]);
-    if (i >= kVectors - kUnit) {
-      keep<V>(last[i - (kVectors - kUnit)], v[i]);
-    }
-  }
-  for (int half = kCount / V::kLanes / 2; half >= kVectorsLeft; half /= 2) {
-    for (int i = 0; i < half; ++i) {
-      if (i + half < kVectors) {
-        v[i] += v[i + half];
+  constexpr int kGroups = kLeft > V::kLanes ? kLeft / V::kLanes : 1;
+  constexpr int kParts = kCount / V::kLanes / kGroups;
+  Floats groups[kGroups];
+  for (int group = 0; group < kGroups; ++group) {
+    Floats parts[kParts];
+    for (int part = 0; part < kParts; ++part) {
+      const int at = part * kGroups + group;
+      parts[part] = Floats{};
+      if (at < kVectors) {
+        load<V>(row + at * V::kLanes, parts[part]);
+      }
+      if (at >= kMasked && at < kVectors) {
+        keep<V>(last[at - kMasked], parts[part]);
       }
     }
-  }
-  alignas(64) float brief[kStored];
-  for (int i = 0; i < kVectorsLeft; ++i) {
-    reinterpret_cast<typename V::Floats*>(brief)[i] = v[i];
-  }
-  for (int half = kStored / 2; half >= kLeft; half /= 2) {
-    for (int i = 0; i < half; ++i) {
-      brief[i] += brief[i + half];
+    for (int half = kParts / 2; half > 0; half /= 2) {
+      for (int part = 0; part < half; ++part) {
+        if ((part + half) * kGroups + group < kVectors) {
+          parts[part] += parts[part + half];
+        }
+      }
     }
+    groups[group] = parts[0];
   }
-  alignas(64) double wide[kLeft];
-  for (int i = 0; i < kLeft; ++i) {
-    wide[i] = static_cast<double>(brief[i]);
-  }
-  for (int half = kLeft / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) {
-      wide[i] += wide[i + half];
+  if constexpr (kLeft < V::kLanes) {
+    const auto brief = Halves<float, V::kLanes, kLeft>::folded(groups[0]);
+    return sum_of<kLeft>(__builtin_convertvector(brief, typename Halves<double, kLeft, kLeft>::Vector));
+  } else {
+    typename V::PairOfDoubles wide[kGroups];
+    for (int group = 0; group < kGroups; ++group) {
+      wide[group] = __builtin_convertvector(groups[group], typename V::PairOfDoubles);
     }
+    for (int half = kGroups / 2; half > 0; half /= 2) {
+      for (int group = 0; group < half; ++group) {
+        wide[group] += wide[group + half];
+      }
+    }
+    const auto* pair = reinterpret_cast<const typename V::Doubles*>(&wide[0]);
+    return sum_of<V::kLanes / 2>(pair[0] + pair[1]);
   }
-  return wide[0];
 }
 
 template <typename V, int kUnits>
@@ -275,98 +310,104 @@ DYNASCOPE_INLINE void add_single_taps(const Run<float>& run, double* row_sums) {
 #undef DYNASCOPE_UNITS
 }
 
-// Columns of a row by halves: `count` values of `from`, the upper ones `half` further on; `to` gets `half` values.
-template <typename T>
-DYNASCOPE_INLINE void halve(const T* from, int count, int half, T* to) {
-#pragma GCC ivdep
-  for (int i = 0; i < count - half; ++i) {
-    to[i] = from[i] + from[i + half];
-  }
-#pragma GCC ivdep
-  for (int i = count - half; i < half; ++i) {
-    to[i] = from[i];
-  }
-}
-
-// One row with taps, or of any width. T: what short sums are added in.
-template <typename T>
-DYNASCOPE_INLINE void fold_row(const T* row, int columns, int taps, double* sums) {
-  alignas(64) T brief[kTileLanes];
-  alignas(64) double wide[kTileLanes];
-  const T* from = row;
-  int count = columns * taps;
-  int half = fold_count(columns) / 2;
-  for (int level = 0; level < kShortLevels && half > 0; ++level, half /= 2) {
-    halve(from, count, half * taps, brief);
-    from = brief;
-    count = half * taps;
-  }
-  for (int i = 0; i < count; ++i) {
-    wide[i] = static_cast<double>(from[i]);
-  }
-  for (; half > 0; half /= 2) {
-    halve(wide, count, half * taps, wide);
-    count = half * taps;
-  }
-  for (int tap = 0; tap < taps; ++tap) {
-    sums[tap] = wide[tap];
-  }
-}
-
-// As fold_row(), for sizes that are known while compiling.
-template <int kColumns, int kTaps>
-DYNASCOPE_INLINE void fold_known_row(const float* row, double* sums) {
-  constexpr int kHalf = kColumns > 16 ? 16 : kColumns > 8 ? 8 : 4;
-  static_assert(kColumns >= 8 && kColumns <= 32);
-  alignas(64) float brief[kHalf * kTaps];
-  halve(row, kColumns * kTaps, kHalf * kTaps, brief);
-  halve(brief, kHalf * kTaps, kHalf / 2 * kTaps, brief);
-  halve(brief, kHalf / 2 * kTaps, kHalf / 4 * kTaps, brief);
-  alignas(64) double wide[kHalf / 4 * kTaps];
-  for (int i = 0; i < kHalf / 4 * kTaps; ++i) {
-    wide[i] = static_cast<double>(brief[i]);
-  }
-  for (int half = kHalf / 8; half > 0; half /= 2) {
-    halve(wide, 2 * half * kTaps, half * kTaps, wide);
-  }
-  for (int tap = 0; tap < kTaps; ++tap) {
-    sums[tap] = wide[tap];
-  }
-}
-
-template <int kColumns>
-DYNASCOPE_INLINE void add_nine_taps(const Run<float>& run, double* row_sums) {
+// Rows of any columns and taps: `kParts` times `stride` lanes of them or less. Lane l of what the short levels leave is
+// all lanes a stride apart added together: taken straight from the row, because a sum that is stored and read again at
+// another distance has to wait for the store.
+template <typename V, int kParts>
+DYNASCOPE_INLINE void add_parts(const Run<float>& run, int stride, float (*brief)[kTileLanes + kMinima]) {
   for (int i = 0; i < run.count; ++i) {
-    fold_known_row<kColumns, 9>(run.rows[i], row_sums + i * 9);
+    for (int lane = 0; lane < stride; lane += V::kLanes) {
+      typename V::Floats parts[kParts];
+      for (int part = 0; part < kParts; ++part) {
+        load<V>(run.rows[i] + part * stride + lane, parts[part]);
+      }
+      typename V::Bits exists;
+      mask_of<V>(run.lanes - (kParts - 1) * stride - lane, exists);
+      keep<V>(exists, parts[kParts - 1]);
+      for (int half = 4; half > 0; half /= 2) {
+        for (int part = 0; part < half && part + half < kParts; ++part) {
+          parts[part] += parts[part + half];
+        }
+      }
+      *reinterpret_cast<typename V::UnalignedFloats*>(brief[i] + lane) = parts[0];
+    }
   }
+}
+
+// The rest of it, once all rows are that far.
+template <typename V, int kLeft>
+DYNASCOPE_INLINE void fold_left(const Run<float>& run, const float (*brief)[kTileLanes + kMinima], double* row_sums) {
+  using Doubles = typename V::PairOfDoubles;
+  for (int i = 0; i < run.count; ++i) {
+    for (int tap = 0; tap < run.taps; tap += V::kLanes) {
+      Doubles wide[kLeft];
+      for (int column = 0; column < kLeft; ++column) {
+        typename V::Floats narrow;
+        load<V>(brief[i] + column * run.taps + tap, narrow);
+        wide[column] = __builtin_convertvector(narrow, Doubles);
+      }
+      for (int half = kLeft / 2; half > 0; half /= 2) {
+        for (int column = 0; column < half; ++column) {
+          wide[column] += wide[column + half];
+        }
+      }
+      std::memcpy(row_sums + i * run.taps + tap, wide, sizeof(Doubles));
+    }
+  }
+}
+
+template <typename V>
+DYNASCOPE_INLINE void add_taps(const Run<float>& run, double* row_sums) {
+  alignas(64) float brief[kRunRows][kTileLanes + kMinima];
+  const int left = std::max(1, fold_count(run.columns) / 8);
+  const int stride = left * run.taps;
+#define DYNASCOPE_CASE(value, ...) \
+  case value:                      \
+    __VA_ARGS__;                   \
+    break;
+  switch ((run.columns + left - 1) / left) {
+    DYNASCOPE_CASE(1, add_parts<V, 1>(run, stride, brief))
+    DYNASCOPE_CASE(2, add_parts<V, 2>(run, stride, brief))
+    DYNASCOPE_CASE(3, add_parts<V, 3>(run, stride, brief))
+    DYNASCOPE_CASE(4, add_parts<V, 4>(run, stride, brief))
+    DYNASCOPE_CASE(5, add_parts<V, 5>(run, stride, brief))
+    DYNASCOPE_CASE(6, add_parts<V, 6>(run, stride, brief))
+    DYNASCOPE_CASE(7, add_parts<V, 7>(run, stride, brief))
+    DYNASCOPE_CASE(8, add_parts<V, 8>(run, stride, brief))
+  }
+  switch (left) {
+    DYNASCOPE_CASE(1, fold_left<V, 1>(run, brief, row_sums))
+    DYNASCOPE_CASE(2, fold_left<V, 2>(run, brief, row_sums))
+    DYNASCOPE_CASE(4, fold_left<V, 4>(run, brief, row_sums))
+    DYNASCOPE_CASE(8, fold_left<V, 8>(run, brief, row_sums))
+    DYNASCOPE_CASE(16, fold_left<V, 16>(run, brief, row_sums))
+  }
+#undef DYNASCOPE_CASE
 }
 
 template <typename V>
 DYNASCOPE_INLINE void add_plain(const Run<float>& run, PlainLanes& lanes, double* row_sums) {
   add_all_columns<V>(run, lanes);
-  if (run.taps == 1 && run.columns > 8) {
+  if (in_whole_vectors(run.columns, run.taps)) {
     add_single_taps<V>(run, row_sums);
-    return;
+  } else {
+    add_taps<V>(run, row_sums);
   }
-  if (run.taps == 9 && run.columns % 8 == 0) {
-    switch (run.columns) {
-      case 8:
-        return add_nine_taps<8>(run, row_sums);
-      case 16:
-        return add_nine_taps<16>(run, row_sums);
-      default:
-        return add_nine_taps<24>(run, row_sums);
+}
+
+// Columns of a row meet by halves.
+DYNASCOPE_INLINE void fold_row(const double* row, int columns, int taps, double* sums) {
+  alignas(64) double left[kTileLanes];
+  std::copy_n(row, columns * taps, left);
+  int count = columns * taps;
+  for (int half = fold_count(columns) / 2; half > 0; half /= 2) {
+#pragma GCC ivdep
+    for (int i = half * taps; i < count; ++i) {
+      left[i - half * taps] += left[i];
     }
+    count = half * taps;
   }
-  for (int i = 0; i < run.count; ++i) {
-    if (run.columns > 1) {
-      fold_row(run.rows[i], run.columns, run.taps, row_sums + i * run.taps);
-      continue;
-    }
-    for (int tap = 0; tap < run.taps; ++tap) {
-      row_sums[i * run.taps + tap] = static_cast<double>(run.rows[i][tap]);
-    }
-  }
+  std::copy_n(left, taps, sums);
 }
 
 DYNASCOPE_INLINE void add_careful(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) {

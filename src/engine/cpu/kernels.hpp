@@ -12,8 +12,8 @@ namespace dynascope::engine::cpu {
 
 constexpr int kMinima = 16;  ///< lanes of the widest vector
 
-/// Rows of a run, lane by lane: contiguous, `lanes` values each. Rows of float32 may be read up to the next multiple of
-/// kMinima; what is there does not matter.
+/// Rows of a run, lane by lane: contiguous, `lanes` values each. Of float32, readable_lanes() may be read; what is
+/// beyond `lanes` does not matter.
 template <typename T>
 struct Run {
   const T* rows[kRunRows];  ///< those from `count` on lead to zeros
@@ -21,6 +21,17 @@ struct Run {
   int lanes, columns, taps;  ///< lanes = columns * taps
   bool first;                ///< of its tile: lanes hold nothing yet (plain tiles only)
 };
+
+/// True where rows are read in whole vectors: several taps, or few columns, are read in other steps.
+inline bool in_whole_vectors(int columns, int taps) { return taps == 1 && columns > 8; }
+
+inline int readable_lanes(int columns, int taps) {
+  const int lanes = columns * taps;
+  return in_whole_vectors(columns, taps) ? (lanes + kMinima - 1) / kMinima * kMinima : lanes + kMinima;
+}
+
+/// How many values add_plain() overwrites after its row partials.
+inline int spilled_sums(int columns, int taps) { return in_whole_vectors(columns, taps) ? 0 : kMinima; }
 
 /// What a tile gathers when all is well.
 struct alignas(64) PlainLanes {
@@ -42,7 +53,8 @@ struct alignas(64) CarefulLanes {
 enum class InstructionSet { kBaseline, kX86_64_v3, kX86_64_v4 };
 
 struct Kernels {
-  /// Adds a run to `lanes` and writes its row partials, (count, taps) in `row_sums`.
+  /// Adds a run to `lanes` and writes its row partials, (count, taps) in `row_sums`; add_plain() leaves anything in
+  /// the spilled_sums() after them.
   void (*add_plain)(const Run<float>& run, PlainLanes& lanes, double* row_sums);
   void (*add_careful)(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums);
   /// The folds over `count` lanes, all but the number of values.

@@ -19,14 +19,14 @@
 namespace dynascope::engine::cpu {
 namespace {
 
-constexpr float kNoRow[kTileLanes] = {};
+constexpr float kNoRow[kTileLanes + kMinima] = {};
 constexpr int kStrip = 16;  // tiles: their lanes stay in the second-level cache
 
 struct alignas(64) Scratch {
   PlainLanes plain[kStrip];
   CarefulLanes careful;
-  double row_sums[kRunRows * kTileLanes];
-  float brief[kRunRows][kTileLanes];
+  double row_sums[kRunRows * kTileLanes + kMinima];
+  float brief[kRunRows][kTileLanes + kMinima];
   double wide[kRunRows][kTileLanes];
 };
 
@@ -57,15 +57,15 @@ class TileReader {
   // True when `count` rows of float32 may be read where they lie, up to whole vectors, without leaving the matrix.
   bool in_place(int first_row, int count) const {
     const int64_t end = (matrix_.rows - 1) * matrix_.row_stride + matrix_.columns * matrix_.taps;
-    const int width = (lanes_ + kMinima - 1) / kMinima * kMinima;
-    return contiguous_ && matrix_.dtype == Dtype::kFloat32 && first(first_row + count - 1) + width <= end;
+    return contiguous_ && matrix_.dtype == Dtype::kFloat32 &&
+           first(first_row + count - 1) + readable_lanes(tile_.columns, tile_.taps) <= end;
   }
 
   double first_value() const { return load(matrix_.data, matrix_.dtype, first(0)); }
 
   // Rows `first_row` and on, each to its line of `to`.
-  template <typename To>
-  void read(int first_row, int count, To (*to)[kTileLanes]) const {
+  template <typename To, size_t kWidth>
+  void read(int first_row, int count, To (*to)[kWidth]) const {
     switch (matrix_.dtype) {
       case Dtype::kFloat64:
         return read_as<double>(first_row, count, to);
@@ -81,8 +81,8 @@ class TileReader {
  private:
   int64_t first(int row) const { return (tile_.first_row + row) * matrix_.row_stride + offsets_[0]; }
 
-  template <typename T, typename To>
-  void read_as(int first_row, int count, To (*to)[kTileLanes]) const {
+  template <typename T, typename To, size_t kWidth>
+  void read_as(int first_row, int count, To (*to)[kWidth]) const {
     const T* from = static_cast<const T*>(matrix_.data) + (tile_.first_row + first_row) * matrix_.row_stride;
     if (contiguous_) {
       for (int i = 0; i < count; ++i) {
@@ -240,14 +240,20 @@ class TileReduction {
     return {{}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps, first_row == 0};
   }
 
-  // Where row partials of a run go: straight to their places, but where a tile has only some of the taps.
+  // Row partials of a run go straight to their places, but where a tile has only some of the taps, and where what is
+  // spilled after them would reach places of another tile.
+  bool goes_straight(int first) const {
+    const int spilled = spilled_sums(tile_.columns, tile_.taps);
+    return tile_.taps == matrix_.taps && (spilled == 0 || (tile_.rows - first - kRunRows) * tile_.taps >= spilled);
+  }
+
   double* row_sums(int first) {
-    return tile_.taps == matrix_.taps ? tables_.workspace + row_partial(matrix_, tile_.first_row + first, 0, position_)
-                                      : scratch_.row_sums;
+    return goes_straight(first) ? tables_.workspace + row_partial(matrix_, tile_.first_row + first, 0, position_)
+                                : scratch_.row_sums;
   }
 
   void store_rows(int first, int count) {
-    for (int i = 0; tile_.taps != matrix_.taps && i < count; ++i) {
+    for (int i = 0; !goes_straight(first) && i < count; ++i) {
       std::copy_n(scratch_.row_sums + i * tile_.taps, tile_.taps,
                   tables_.workspace + row_partial(matrix_, tile_.first_row + first + i, tile_.first_tap, position_));
     }
