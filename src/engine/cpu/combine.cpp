@@ -15,29 +15,39 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // partials; below, threads cost more than they save
 
-// Partial k of every sum lies `stride` after partial k - 1; neighbouring sums lie side by side.
-void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
-  constexpr int64_t kWidth = 16;
+// Partial k of every sum lies `stride` after partial k - 1; kCount neighbouring sums lie side by side.
+template <int kCount>
+void combine_neighbours(const double* partials, int64_t blocks, int64_t stride, double* sums) {
   const int used = runs_of(blocks);
-  for (int64_t first = 0; first < count; first += kWidth) {
-    const int64_t width = std::min(kWidth, count - first);
-    double runs[kCombineRuns][kWidth];
-    std::fill_n(runs[0], used * kWidth, 0.0);
-    for (int64_t block = 0; block < blocks; ++block) {
-      double* run = runs[block % kCombineRuns];
-      const double* from = partials + block * stride + first;
-      for (int64_t i = 0; i < width; ++i) {
-        run[i] += from[i];
+  double runs[kCombineRuns][kCount];
+  for (int64_t block = 0; block < blocks; ++block) {
+    double* run = runs[block % kCombineRuns];
+    const double* from = partials + block * stride;
+    for (int i = 0; i < kCount; ++i) {
+      run[i] = block < kCombineRuns ? from[i] : run[i] + from[i];
+    }
+  }
+  for (int64_t run = blocks; run < used; ++run) {
+    std::fill_n(runs[run], kCount, 0.0);
+  }
+  for (int half = used / 2; half > 0; half /= 2) {
+    for (int run = 0; run < half; ++run) {
+      for (int i = 0; i < kCount; ++i) {
+        runs[run][i] += runs[run + half][i];
       }
     }
-    for (int half = used / 2; half > 0; half /= 2) {
-      for (int run = 0; run < half; ++run) {
-        for (int64_t i = 0; i < kWidth; ++i) {
-          runs[run][i] += runs[run + half][i];
-        }
-      }
-    }
-    std::copy_n(runs[0], width, sums + first);
+  }
+  std::copy_n(runs[0], kCount, sums);
+}
+
+void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
+  constexpr int kMany = 32;
+  int64_t i = 0;
+  for (; i + kMany <= count; i += kMany) {
+    combine_neighbours<kMany>(partials + i, blocks, stride, sums + i);
+  }
+  for (; i < count; ++i) {
+    combine_neighbours<1>(partials + i, blocks, stride, sums + i);
   }
 }
 

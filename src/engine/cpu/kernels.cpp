@@ -88,6 +88,32 @@ DYNASCOPE_INLINE T folded(const T* x, Join join) {
   return join(join(join(x[0], x[4]), join(x[2], x[6])), join(join(x[1], x[5]), join(x[3], x[7])));
 }
 
+// Lanes of one vector that meet by halves until `kLeft` are left.
+template <typename T, int kLanes, int kLeft>
+struct Halves {
+  using Vector __attribute__((vector_size(kLanes * sizeof(T)), may_alias)) = T;
+  using Half = typename Halves<T, kLanes / 2, kLeft>::Vector;
+  template <typename Join>
+  static DYNASCOPE_INLINE auto folded(const Vector& x, Join join) {
+    const Half* half = reinterpret_cast<const Half*>(&x);
+    return Halves<T, kLanes / 2, kLeft>::folded(join(half[0], half[1]), join);
+  }
+};
+template <typename T, int kLeft>
+struct Halves<T, kLeft, kLeft> {
+  using Vector __attribute__((vector_size(kLeft * sizeof(T)), may_alias)) = T;
+  template <typename Join>
+  static DYNASCOPE_INLINE Vector folded(const Vector& x, Join /*join*/) {
+    return x;
+  }
+};
+
+template <typename T, int kLanes, typename Join>
+DYNASCOPE_INLINE T folded_vector(const typename Halves<T, kLanes, 2>::Vector& x, Join join) {
+  const auto pair = Halves<T, kLanes, 2>::folded(x, join);
+  return join(pair[0], pair[1]);
+}
+
 alignas(64) constexpr double kZeros[kTileLanes] = {};
 
 // `before` leads to what `sums` held before the run.
@@ -99,6 +125,15 @@ DYNASCOPE_INLINE void add_to(const double* before, double* sums, const typename 
   auto* to = reinterpret_cast<Doubles*>(sums);
   to[0] = from[0] + reinterpret_cast<const Doubles*>(&wide)[0];
   to[1] = from[1] + reinterpret_cast<const Doubles*>(&wide)[1];
+}
+
+// Into the second-level cache: the hardware does not see across pages, and fetching into the first level is slower.
+template <typename V>
+DYNASCOPE_INLINE void fetch(const float* ahead, int first) {
+  constexpr int kLine = 64 / sizeof(float);
+  if (V::kLanes == kLine || first % kLine == 0) {
+    __builtin_prefetch(ahead + first, 0, 2);
+  }
 }
 
 // One vector of lanes of all rows. Not kWhole: those of `run.count` rows, and only lanes below `run.lanes`. A NaN may
@@ -115,6 +150,7 @@ DYNASCOPE_INLINE void add_columns(const Run<float>& run, int first, PlainLanes& 
   mask_of<V>(run.lanes - first, exists);
   for (int i = 0; i < kRunRows; ++i) {
     load<V>(run.rows[i] + first, values[i]);
+    fetch<V>(run.ahead[i], first);
     if (!kWhole) {
       keep<V>(exists, values[i]);
     }
@@ -191,28 +227,6 @@ DYNASCOPE_INLINE void add_all_columns(const Run<float>& run, PlainLanes& lanes) 
   *reinterpret_cast<Floats*>(lanes.max) = high;
 }
 
-// Lanes of one vector that meet by halves until `kLeft` are left.
-template <typename T, int kLanes, int kLeft>
-struct Halves {
-  using Vector __attribute__((vector_size(kLanes * sizeof(T)), may_alias)) = T;
-  using Half = typename Halves<T, kLanes / 2, kLeft>::Vector;
-  static DYNASCOPE_INLINE auto folded(const Vector& x) {
-    const Half* half = reinterpret_cast<const Half*>(&x);
-    return Halves<T, kLanes / 2, kLeft>::folded(half[0] + half[1]);
-  }
-};
-template <typename T, int kLeft>
-struct Halves<T, kLeft, kLeft> {
-  using Vector __attribute__((vector_size(kLeft * sizeof(T)), may_alias)) = T;
-  static DYNASCOPE_INLINE Vector folded(const Vector& x) { return x; }
-};
-
-template <int kLanes>
-DYNASCOPE_INLINE double sum_of(const typename Halves<double, kLanes, 2>::Vector& x) {
-  const auto pair = Halves<double, kLanes, 2>::folded(x);
-  return pair[0] + pair[1];
-}
-
 // A row of single taps, `kUnits` times sixteen of them or less: of fold_count() lanes the short levels leave an eighth,
 // which meets in float64. `last` masks the last sixteen.
 template <typename V, int kUnits>
@@ -247,8 +261,9 @@ DYNASCOPE_INLINE double folded_row(const float* row, const typename V::Bits* las
     groups[group] = parts[0];
   }
   if constexpr (kLeft < V::kLanes) {
-    const auto brief = Halves<float, V::kLanes, kLeft>::folded(groups[0]);
-    return sum_of<kLeft>(__builtin_convertvector(brief, typename Halves<double, kLeft, kLeft>::Vector));
+    const auto brief = Halves<float, V::kLanes, kLeft>::folded(groups[0], Plus());
+    return folded_vector<double, kLeft>(__builtin_convertvector(brief, typename Halves<double, kLeft, kLeft>::Vector),
+                                        Plus());
   } else {
     typename V::PairOfDoubles wide[kGroups];
     for (int group = 0; group < kGroups; ++group) {
@@ -260,7 +275,7 @@ DYNASCOPE_INLINE double folded_row(const float* row, const typename V::Bits* las
       }
     }
     const auto* pair = reinterpret_cast<const typename V::Doubles*>(&wide[0]);
-    return sum_of<V::kLanes / 2>(pair[0] + pair[1]);
+    return folded_vector<double, V::kLanes / 2>(pair[0] + pair[1], Plus());
   }
 }
 
@@ -468,12 +483,38 @@ DYNASCOPE_INLINE T fold_lanes(const T* values, int count, Join join) {
   return left[0];
 }
 
-DYNASCOPE_INLINE void fold_plain(const PlainLanes& lanes, int count, int minima, PlainSums& sums) {
-  sums.sum = fold_lanes(lanes.column, count, Plus());
-  sums.squares = fold_lanes(lanes.squares, count, Plus());
-  sums.abs_sum = fold_lanes(lanes.abs_sum, count, Plus());
-  sums.min = static_cast<double>(fold_lanes(lanes.min, minima, Lesser()));
-  sums.max = static_cast<double>(fold_lanes(lanes.max, minima, Greater()));
+// Lanes of a plain tile, whose last vector ends in zeros.
+template <typename V>
+DYNASCOPE_INLINE double folded_lanes(const double* lanes, int count) {
+  using Doubles = typename V::Doubles;
+  constexpr int kLanes = V::kLanes / 2;
+  const auto* from = reinterpret_cast<const Doubles*>(lanes);
+  const int vectors = (count + kLanes - 1) / kLanes;
+  int half = fold_count(vectors) / 2;
+  Doubles left[kTileLanes / kLanes / 2];
+  left[0] = from[0];
+  for (int i = 0; i < half; ++i) {
+    left[i] = i + half < vectors ? from[i] + from[i + half] : from[i];
+  }
+  for (half /= 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      left[i] += left[i + half];
+    }
+  }
+  return folded_vector<double, kLanes>(left[0], Plus());
+}
+
+template <typename V>
+DYNASCOPE_INLINE void fold_plain(const PlainLanes& lanes, int count, PlainSums& sums) {
+  typename V::Floats low;
+  typename V::Floats high;
+  load<V>(lanes.min, low);
+  load<V>(lanes.max, high);
+  sums.sum = folded_lanes<V>(lanes.column, count);
+  sums.squares = folded_lanes<V>(lanes.squares, count);
+  sums.abs_sum = folded_lanes<V>(lanes.abs_sum, count);
+  sums.min = static_cast<double>(folded_vector<float, V::kLanes>(low, Lesser()));
+  sums.max = static_cast<double>(folded_vector<float, V::kLanes>(high, Greater()));
 }
 
 DYNASCOPE_INLINE void fold_careful(const CarefulLanes& lanes, int count, LaneSums& sums) {
@@ -539,7 +580,7 @@ DYNASCOPE_INLINE void narrow(const double* from, float* __restrict to, int64_t c
     add_careful(run, shift, lanes, row_sums);                                                                       \
   }                                                                                                                 \
   __VA_ARGS__ void fold_plain_##set(const PlainLanes& lanes, int count, PlainSums& sums) {                          \
-    fold_plain(lanes, count, bytes / 4, sums);                                                                      \
+    fold_plain<Vectors<bytes>>(lanes, count, sums);                                                                 \
   }                                                                                                                 \
   __VA_ARGS__ void fold_careful_##set(const CarefulLanes& lanes, int count, LaneSums& sums) {                       \
     fold_careful(lanes, count, sums);                                                                               \

@@ -16,7 +16,8 @@ constexpr int kMinima = 16;  ///< lanes of the widest vector
 /// beyond `lanes` does not matter.
 template <typename T>
 struct Run {
-  const T* rows[kRunRows];  ///< those from `count` on lead to zeros
+  const T* rows[kRunRows];   ///< those from `count` on lead to zeros
+  const T* ahead[kRunRows];  ///< what is read next, fetched meanwhile; any address (float32 only)
   int count;
   int lanes, columns, taps;  ///< lanes = columns * taps
   bool first;                ///< of its tile: lanes hold nothing yet (plain tiles only)

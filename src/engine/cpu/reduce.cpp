@@ -28,6 +28,7 @@ struct alignas(64) Scratch {
   double row_sums[kRunRows * kTileLanes + kMinima];
   float brief[kRunRows][kTileLanes + kMinima];
   double wide[kRunRows][kTileLanes];
+  int64_t offsets[kStrip][kTileLanes];
 };
 
 // True when the lanes of a row follow each other in memory, whatever the strides of axes of size 1 say.
@@ -44,8 +45,13 @@ bool lanes_follow(const Matrix& matrix, const Tile& tile) {
 
 class TileReader {
  public:
-  TileReader(const Matrix& matrix, const Tile& tile)
-      : matrix_(matrix), tile_(tile), lanes_(tile.columns * tile.taps), contiguous_(lanes_follow(matrix, tile)) {
+  // `offsets` keeps those of the lanes.
+  TileReader(const Matrix& matrix, const Tile& tile, int64_t* offsets)
+      : matrix_(matrix),
+        tile_(tile),
+        lanes_(tile.columns * tile.taps),
+        contiguous_(lanes_follow(matrix, tile)),
+        offsets_(offsets) {
     for (int lane = 0; lane < (contiguous_ ? std::min(lanes_, 1) : lanes_); ++lane) {
       offsets_[lane] = lane_offset(matrix, tile.first_column + lane / tile.taps, tile.first_tap + lane % tile.taps);
     }
@@ -60,6 +66,9 @@ class TileReader {
     return contiguous_ && matrix_.dtype == Dtype::kFloat32 &&
            first(first_row + count - 1) + readable_lanes(tile_.columns, tile_.taps) <= end;
   }
+
+  // Where a row lies, if it does so in one piece of float32: to be fetched, not read.
+  const float* piece(int row) const { return contiguous_ && matrix_.dtype == Dtype::kFloat32 ? at(row) : kNoRow; }
 
   double first_value() const { return load(matrix_.data, matrix_.dtype, first(0)); }
 
@@ -112,7 +121,7 @@ class TileReader {
   const Tile& tile_;
   int lanes_;
   bool contiguous_;
-  int64_t offsets_[kTileLanes];
+  int64_t* offsets_;
 };
 
 // Counts of one weight layer, gathered by one thread.
@@ -161,21 +170,21 @@ class Counts {
 
 class TileReduction {
  public:
-  TileReduction(const Tables& tables, int64_t index, Scratch& scratch, PlainLanes& plain)
+  TileReduction(const Tables& tables, int64_t index, Scratch& scratch, int place)
       : tables_(tables),
         index_(index),
         tile_(tables.tiles[index]),
         matrix_(tables.matrices[tile_.matrix]),
         position_(position_of(matrix_, index)),
-        reader_(matrix_, tile_),
+        reader_(matrix_, tile_, scratch.offsets[place]),
         scratch_(scratch),
-        plain_(plain) {}
+        plain_(scratch.plain[place]) {}
 
   bool is_short() const { return matrix_.dtype != Dtype::kFloat64; }
   int rows() const { return tile_.rows; }
 
-  // Rows `first` and on, with short sums.
-  void add_run(int first) {
+  // Rows `first` and on, with short sums; the run of `next` from row `next_first` on will be the next.
+  void add_run(int first, const TileReduction& next, int next_first) {
     Run<float> run = empty_run<float>(first);
     const bool in_place = reader_.in_place(first, run.count);
     if (!in_place) {
@@ -183,6 +192,7 @@ class TileReduction {
     }
     for (int i = 0; i < kRunRows; ++i) {
       run.rows[i] = i >= run.count ? kNoRow : in_place ? reader_.at(first + i) : scratch_.brief[i];
+      run.ahead[i] = next.reader_.piece(std::min(next_first + i, next.tile_.rows - 1));
     }
     kernels().add_plain(run, plain_, row_sums(first));
     store_rows(first, run.count);
@@ -237,7 +247,8 @@ class TileReduction {
  private:
   template <typename T>
   Run<T> empty_run(int first_row) const {
-    return {{}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps, first_row == 0};
+    return {
+        {}, {}, std::min(kRunRows, tile_.rows - first_row), reader_.lanes(), tile_.columns, tile_.taps, first_row == 0};
   }
 
   // Row partials of a run go straight to their places, but where a tile has only some of the taps, and where what is
@@ -285,12 +296,13 @@ class TileReduction {
 void reduce_strip(const Tables& tables, int64_t first_tile, int count, Scratch& scratch, Counts* counts) {
   std::optional<TileReduction> tiles[kStrip];
   for (int i = 0; i < count; ++i) {
-    tiles[i].emplace(tables, first_tile + i, scratch, scratch.plain[i]);
+    tiles[i].emplace(tables, first_tile + i, scratch, i);
   }
   for (int row = 0; tiles[0]->is_short() && row < tiles[0]->rows(); row += kRunRows) {
-    for (int i = 0; i < count; ++i) {
-      tiles[i]->add_run(row);
+    for (int i = 0; i + 1 < count; ++i) {
+      tiles[i]->add_run(row, *tiles[i + 1], row);
     }
+    tiles[count - 1]->add_run(row, *tiles[0], row + kRunRows);
   }
   for (int i = 0; i < count; ++i) {
     if (!tiles[i]->is_short() || !tiles[i]->finish()) {
