@@ -90,8 +90,8 @@ std::string sparkline(const std::vector<double>& values, size_t width) {
   return line;
 }
 
-std::string bold(std::string text, bool color) { return color ? "\x1b[1m" + text + "\x1b[0m" : text; }
+std::string bold(const std::string& text, bool color) { return color ? "\x1b[1m" + text + "\x1b[0m" : text; }
 
-std::string dim(std::string text, bool color) { return color ? "\x1b[2m" + text + "\x1b[0m" : text; }
+std::string dim(const std::string& text, bool color) { return color ? "\x1b[2m" + text + "\x1b[0m" : text; }
 
 }  // namespace dynascope::cli

@@ -28,7 +28,7 @@ size_t display_width(std::string_view text);
 std::string sparkline(const std::vector<double>& values, size_t width);
 
 /// `text` in bold or dimmed where `color`, else as it is.
-std::string bold(std::string text, bool color);
-std::string dim(std::string text, bool color);
+std::string bold(const std::string& text, bool color);
+std::string dim(const std::string& text, bool color);
 
 }  // namespace dynascope::cli

@@ -132,7 +132,7 @@ Axis Atoms::split(AtomId id, const std::vector<int64_t>& sizes) {
   if (sizes.size() == 1) {
     return {id};
   }
-  const Axis parts = atom_of(flow_, id).parts;
+  Axis parts = atom_of(flow_, id).parts;
   const bool same = parts.size() == sizes.size() &&
                     std::equal(parts.begin(), parts.end(), sizes.begin(),
                                [&](AtomId part, int64_t size) { return atom_of(flow_, part).size == size; });

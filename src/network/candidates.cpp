@@ -264,6 +264,7 @@ class Finder {
     };
     for (const int32_t reader : site.reads) {
       std::vector<Axis> seen;
+      seen.reserve(roots.size());
       for (const AtomId root : roots) {
         seen.push_back(seen_of(flow_, root, read(reader).value));
       }
@@ -277,6 +278,7 @@ class Finder {
     }
     if (candidates.empty()) {
       std::vector<Axis> seen;
+      seen.reserve(roots.size());
       for (const AtomId root : roots) {
         seen.push_back({root});
       }

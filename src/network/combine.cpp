@@ -197,6 +197,7 @@ Activation FlowBuilder::join(const std::vector<Part>& parts, size_t dim, const s
   std::vector<Image> images(values.size());
   for (size_t d = 0; d < sizes.size(); ++d) {
     std::vector<Axis> axes;
+    axes.reserve(values.size());
     for (const Activation& value : values) {
       axes.push_back(value.dims.at(d));
     }

@@ -179,6 +179,7 @@ std::vector<Axis> FlowBuilder::refit(const Axis& atoms, const std::vector<int64_
   };
   const auto close = [&] {
     std::vector<int64_t> factors;
+    factors.reserve(open.size());
     for (const size_t dim : open) {
       factors.push_back(sizes[dim]);
     }

@@ -54,7 +54,7 @@ Activation add_layer(Call& call, const Activation& source, std::vector<Weights> 
     return builder.add_units(source, called, directions * units);
   };
   hidden = make(first.projected ? name + ".hidden" : name, first.units);
-  const Activation result = first.projected ? make(name, first.outputs) : hidden;
+  Activation result = first.projected ? make(name, first.outputs) : hidden;
   for (int64_t d = 0; d < directions; ++d) {
     Weights& own = weights[static_cast<size_t>(d)];
     const auto range = [&](const Activation& value, int64_t units) {
@@ -175,14 +175,14 @@ Activation read_cell(Call& call) {
     }
     const int32_t origin = state->activation.origin;
     builder.read_again(source, builder.flow.origins[static_cast<size_t>(origin)].writers[0].use);
-    const Activation units{origin, builder.flow.origins[static_cast<size_t>(origin)].dims, {}};
+    Activation units{origin, builder.flow.origins[static_cast<size_t>(origin)].dims, {}};
     call.more.push_back(units);
     return units;
   }
   end_initial_states(call);
   Activation hidden;
   const std::string name = own.input.owner == own.input.layer.name ? kind_of(call) : own.input.owner;
-  const Activation units = add_layer(call, source, {std::move(own)}, name, hidden);
+  Activation units = add_layer(call, source, {std::move(own)}, name, hidden);
   call.more.push_back(units);
   return units;
 }

@@ -175,10 +175,12 @@ class Declarer {
     const h5::Id id = file_.group(path);
     findings_.require(file_.text(id.get(), path, "name") == name, path, "attribute name must be '" + name + "'");
     for (const std::string axis : {"row", "column"}) {
-      if (file_.has(path + "/" + axis) || file_.has(path + "/" + axis + "_sum")) {
-        const DeclaredAxis sums{length(path + "/" + axis), path + "/" + axis};
+      const std::string units = std::string(path).append("/").append(axis);
+      const std::string values = std::string(units).append("_sum");
+      if (file_.has(units) || file_.has(values)) {
+        const DeclaredAxis sums{length(units), units};
         scale(sums.scale, sums.size);
-        per_row(path + "/" + axis + "_sum", Stored::kFloat32, {sums});
+        per_row(values, Stored::kFloat32, {sums});
       }
     }
   }

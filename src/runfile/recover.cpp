@@ -85,7 +85,7 @@ Recovered recover(const std::string& run, const std::string& to, const RecoverOp
     const std::string part = make_room(path + ".part", true);
     h5::OutputFile file(part);
     try {
-      const Recovered recovered = copy(from, file, options);
+      Recovered recovered = copy(from, file, options);
       file.close();
       sync_to_disk(part);
       std::filesystem::rename(part, make_room(to, false));

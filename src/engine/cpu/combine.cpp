@@ -42,9 +42,13 @@ void combine_neighbours(const double* partials, int64_t blocks, int64_t stride, 
 
 void combine_side_by_side(const double* partials, int64_t blocks, int64_t stride, int64_t count, double* sums) {
   constexpr int kMany = 32;
+  constexpr int kSome = 8;
   int64_t i = 0;
   for (; i + kMany <= count; i += kMany) {
     combine_neighbours<kMany>(partials + i, blocks, stride, sums + i);
+  }
+  for (; i + kSome <= count; i += kSome) {
+    combine_neighbours<kSome>(partials + i, blocks, stride, sums + i);
   }
   for (; i < count; ++i) {
     combine_neighbours<1>(partials + i, blocks, stride, sums + i);
