@@ -72,7 +72,7 @@ def test_bytes_changed_at_random(samples, tmp_path, kind):
     whole = (samples / f"{kind}.h5").read_bytes()
     path = tmp_path / "mutated.h5"
     statuses = []
-    for turn in range(25_000 if FULL else 500 if LONG else 50):
+    for turn in range(25_000 if FULL else 1_000 if LONG else 250):
         changed = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             at = chance.randrange(len(whole))
