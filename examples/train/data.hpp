@@ -9,7 +9,7 @@
 
 namespace examples {
 
-/// Images with their labels.
+/// Images with their labels; of a text see text.hpp.
 struct LabelledImages {
   at::Tensor images;  ///< float32 (N, 1, height, width), pixels 0 to 1
   at::Tensor labels;  ///< int64 (N,)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Trains an image classifier on real handwritten digits and records how its node strengths and layer fluctuations
-// develop. It uses the library as any program would: a model, an optimizer and a data loader go into a TrainingLoop, a
-// Monitor and a ProgressBar are registered as callbacks, and the accuracy on the test images is logged with every
-// epoch. With one seed the CPU gives the same run again.
+// Trains a network on real handwritten digits, or a transformer on text, and records how its node strengths and layer
+// fluctuations develop. It uses the library as any program would: a model, an optimizer and a data loader go into a
+// TrainingLoop, a Monitor and a ProgressBar are registered as callbacks, and the accuracy on the test set is logged
+// with every epoch. With one seed the CPU gives the same run again.
 #include "data.hpp"
 #include "models.hpp"
+#include "text.hpp"
 
 #include <dynascope/dynascope.hpp>
 
@@ -45,9 +46,11 @@ struct Options {
 };
 
 void add_options(CLI::App& app, Options& options) {
-  app.add_option("--model", options.model, "Network: mlp or cnn")->capture_default_str();
-  app.add_option("--data", options.data, "digits (8 x 8, comes with the set-up) or mnist (28 x 28)")
-      ->check(CLI::IsMember({"digits", "mnist"}))
+  app.add_option("--model", options.model, "Network: mlp, cnn, resnet18, lstm or transformer")->capture_default_str();
+  app.add_option("--data", options.data,
+                 "digits (8 x 8, comes with the set-up), mnist (28 x 28), or text (made with the seed; for a\n"
+                 "transformer that guesses the next character)")
+      ->check(CLI::IsMember({"digits", "mnist", "text"}))
       ->capture_default_str();
   app.add_option("--data-root", options.data_root,
                  "Folder with the IDX files: all four, or the test pair alone, which is then split four to one\n"
@@ -86,7 +89,8 @@ torch::Device choose_device(const std::string& name) {
 
 examples::DataSet load_data(const Options& options, torch::Device device) {
   const std::string root = options.data_root.empty() ? DYNASCOPE_DATA_DIR "/" + options.data : options.data_root;
-  examples::DataSet data = examples::load_images(root, options.seed);
+  examples::DataSet data =
+      options.data == "text" ? examples::make_text(options.seed) : examples::load_images(root, options.seed);
   for (auto* part : {&data.train, &data.test}) {
     part->images = part->images.to(device);
     part->labels = part->labels.to(device);
@@ -126,7 +130,7 @@ double accuracy(examples::Classifier& model, const examples::LabelledImages& dat
     const auto guess = model.forward(data.images.slice(0, first, first + kBatch)).argmax(1);
     right += guess.eq(data.labels.slice(0, first, first + kBatch)).sum().item<int64_t>();
   }
-  return static_cast<double>(right) / static_cast<double>(data.size());
+  return static_cast<double>(right) / static_cast<double>(data.labels.numel());
 }
 
 dynascope::MonitorOptions monitor_options(const Options& options) {
@@ -152,7 +156,9 @@ void train(const Options& options) {
   torch::manual_seed(options.seed);
   const torch::Device device = choose_device(options.device);
   const examples::DataSet data = load_data(options, device);
-  const auto model = examples::make_model(options.model, data.train.images.size(-1), data.classes);
+  const int64_t length = data.train.images.size(-1);
+  const auto model = options.data == "text" ? examples::make_text_model(options.model, length, data.classes)
+                                            : examples::make_model(options.model, length, data.classes);
   model->to(device);
   const auto optimizer = make_optimizer(options, *model);
   auto loader = torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
@@ -179,7 +185,7 @@ void train(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("Trains a network on handwritten digits and records its node strengths and layer fluctuations.",
+  CLI::App app("Trains a network on handwritten digits or text and records its node strengths and layer fluctuations.",
                "dynascope-train");
   add_options(app, options);
   try {

@@ -71,6 +71,18 @@ class Told {
     }
   }
 
+  /// Maps one cell high keep that axis beside the others: operands of a sum would not fit together without.
+  void add_single_positions(const Origin& origin) {
+    const auto told = [this](const Axis& axis) { return roots_.count(axis[0]) != 0; };
+    if (std::any_of(origin.positions.begin(), origin.positions.end(), told)) {
+      for (const Axis& axis : origin.positions) {
+        if (is_one(flow_, axis[0])) {
+          roots_.insert(axis[0]);
+        }
+      }
+    }
+  }
+
   /// In the order of the tensor's axes, features first.
   std::vector<AtomId> ordered(const Origin& origin) const {
     std::vector<AtomId> result;
@@ -192,6 +204,7 @@ class Finder {
         }
       }
     }
+    told.add_single_positions(origin);
     return told.ordered(origin);
   }
 

@@ -86,11 +86,21 @@ void attach(Ends ends, const std::vector<int32_t>& positions, std::vector<LinkEn
 
 WeightLayer part_of(const WeightLayer& whole, const Part& part) {
   WeightLayer layer = whole;
-  if (part.count >= 0) {
-    layer.weight = whole.weight.narrow(whole.transposed ? 1 : 0, part.first, part.count);
-    layer.bias = whole.bias.defined() ? whole.bias.narrow(0, part.first, part.count) : whole.bias;
-    layer.name += "[" + std::to_string(part.first) + ":" + std::to_string(part.first + part.count) + "]";
+  if (part.count < 0) {
+    return layer;
   }
+  layer.groups = part.groups;
+  if (whole.transposed) {
+    const int64_t inputs = whole.weight.size(0) / whole.groups, outputs = whole.weight.size(1);
+    layer.weight = whole.weight.narrow(0, part.first_group * inputs, part.groups * inputs);
+    if (part.count < part.groups * outputs) {
+      layer.weight = layer.weight.narrow(1, part.first - part.first_group * outputs, part.count);
+    }
+  } else {
+    layer.weight = whole.weight.narrow(0, part.first, part.count);
+  }
+  layer.bias = whole.bias.defined() ? whole.bias.narrow(0, part.first, part.count) : whole.bias;
+  layer.name += "[" + std::to_string(part.first) + ":" + std::to_string(part.first + part.count) + "]";
   return layer;
 }
 

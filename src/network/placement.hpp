@@ -57,6 +57,8 @@ struct Ends {
 struct Part {
   int64_t first = 0;
   int64_t count = -1;  ///< -1: all outputs
+  int64_t first_group = 0;
+  int64_t groups = -1;  ///< whole, or the one that holds the range; -1: all
   Ends ends;
 };
 

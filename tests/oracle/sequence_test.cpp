@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Recurrence and attention, drawn by hand from docs/metrics.md: every node layer of each network, and nothing skipped.
+#include "expect.hpp"
+#include "oracle.hpp"
+
+#include <dynascope/metrics.hpp>
+#include <dynascope/trace.hpp>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace oracle {
+namespace {
+
+namespace nn = torch::nn;
+using at::Tensor;
+using Expected = std::vector<std::pair<std::string, Tensor>>;
+
+Tensor as_double(const Tensor& x) { return x.detach().to(at::kDouble); }
+Tensor rows(const Tensor& weight) { return as_double(weight).sum(1); }
+Tensor columns(const Tensor& weight) { return as_double(weight).sum(0); }
+/// In-strength of the units that a linear layer writes.
+Tensor in(const nn::Linear& layer) { return rows(layer->weight) + as_double(layer->bias); }
+
+void expect_network(const dynascope::Network& network, const Expected& expected) {
+  std::ostringstream text;
+  text << network;
+  SCOPED_TRACE(text.str());
+  EXPECT_TRUE(network.skipped.empty());
+  EXPECT_EQ(network.node_layers.size(), expected.size());
+  for (const auto& [name, strength] : expected) {
+    SCOPED_TRACE(name);
+    expect_close(units_of(network, name), strength);
+  }
+}
+
+class Sequence : public ::testing::Test {
+ protected:
+  void SetUp() override { torch::manual_seed(5000); }
+  nn::Linear linear(const std::string& name, int64_t from, int64_t to) {
+    return net.register_module(name, nn::Linear(from, to));
+  }
+  Tensor parameter(const std::string& name) { return as_double(net.named_parameters()[name]); }
+  /// Rows, or a bias, of all gates added up.
+  Tensor gates(const std::string& name, int64_t units) {
+    const Tensor value = parameter(name);
+    return (value.dim() == 2 ? value.sum(1) : value).view({-1, units}).sum(0);
+  }
+  nn::Module net;
+};
+
+TEST_F(Sequence, ACellInALoopIsTheLayerOfItsKind) {
+  auto lstm = net.register_module("lstm", nn::LSTMCell(3, 4));
+  auto gru = net.register_module("gru", nn::GRUCell(4, 5));
+  auto head = linear("head", 5, 2);
+  const Tensor x = torch::randn({6, 2, 3});
+  const auto network = dynascope::trace(net, [&] {
+    std::tuple<Tensor, Tensor> state = {torch::zeros({2, 4}), torch::zeros({2, 4})};
+    Tensor second = torch::zeros({2, 5});
+    std::vector<Tensor> outputs;
+    for (int64_t t = 0; t < x.size(0); ++t) {
+      state = lstm->forward(x[t], state);
+      second = gru->forward(torch::dropout(std::get<0>(state), 0.1, true), second);
+      outputs.push_back(second);
+    }
+    return head(torch::stack(outputs, 1));
+  });
+  const auto layer = [&](const std::string& name, int64_t units) {
+    return gates(name + ".weight_ih", units) + gates(name + ".weight_hh", units) + gates(name + ".bias_ih", units) +
+           gates(name + ".bias_hh", units) + columns(parameter(name + ".weight_hh"));
+  };
+  expect_network(network, {{"input", 1 + columns(parameter("lstm.weight_ih"))},
+                           {"lstm", layer("lstm", 4) + columns(parameter("gru.weight_ih"))},
+                           {"gru", layer("gru", 5) + columns(head->weight)},
+                           {"head", in(head) + 1}});
+}
+
+TEST_F(Sequence, DirectionsAreConcatenatedAndProjectedUnitsAreTwoLayers) {
+  auto lstm =
+      net.register_module("lstm", nn::LSTM(nn::LSTMOptions(3, 5).bidirectional(true).proj_size(2).batch_first(true)));
+  auto head = linear("head", 4, 2);
+  const Tensor x = torch::randn({2, 6, 3});
+  const auto network = dynascope::trace(net, [&] { return head(std::get<0>(lstm->forward(x))); });
+  std::vector<Tensor> hidden, projected;
+  for (const std::string d : {"", "_reverse"}) {
+    const auto name = [&](const std::string& what) { return "lstm." + what + "_l0" + d; };
+    hidden.push_back(gates(name("weight_ih"), 5) + gates(name("weight_hh"), 5) + gates(name("bias_ih"), 5) +
+                     gates(name("bias_hh"), 5) + columns(parameter(name("weight_hr"))));
+    projected.push_back(rows(parameter(name("weight_hr"))) + columns(parameter(name("weight_hh"))));
+  }
+  expect_network(network, {{"input", 1 + columns(parameter("lstm.weight_ih_l0")) +
+                                         columns(parameter("lstm.weight_ih_l0_reverse"))},
+                           {"lstm.l0.hidden", at::cat(hidden)},
+                           {"lstm.l0", at::cat(projected) + columns(head->weight)},
+                           {"head", in(head) + 1}});
+}
+
+TEST_F(Sequence, LastStatesAreReadLayerByLayer) {
+  auto gru = net.register_module("gru", nn::GRU(nn::GRUOptions(3, 4).num_layers(2).bidirectional(true)));
+  auto head = linear("head", 8, 2);
+  const Tensor x = torch::randn({6, 2, 3});
+  const auto network = dynascope::trace(net, [&] {
+    const Tensor last = std::get<1>(gru->forward(x));
+    return head(torch::cat({last[2], last[3]}, 1));
+  });
+  const auto layer = [&](const std::string& l) {
+    std::vector<Tensor> both;
+    for (const std::string d : {"", "_reverse"}) {
+      both.push_back(gates("gru.weight_ih_" + l + d, 4) + gates("gru.weight_hh_" + l + d, 4) +
+                     gates("gru.bias_ih_" + l + d, 4) + gates("gru.bias_hh_" + l + d, 4) +
+                     columns(parameter("gru.weight_hh_" + l + d)));
+    }
+    return at::cat(both);
+  };
+  const auto into = [&](const std::string& l) {
+    return columns(parameter("gru.weight_ih_" + l)) + columns(parameter("gru.weight_ih_" + l + "_reverse"));
+  };
+  expect_network(network, {{"input", 1 + into("l0")},
+                           {"gru.l0", layer("l0") + into("l1")},
+                           {"gru.l1", layer("l1") + columns(head->weight)},
+                           {"head", in(head) + 1}});
+}
+
+TEST_F(Sequence, QueryAndKeyEndInScoresAndTheValueGoesOn) {
+  auto q = linear("q", 6, 4), k = linear("k", 6, 4), v = linear("v", 6, 8), out = linear("out", 8, 6);
+  const Tensor x = torch::randn({2, 5, 6}), memory = torch::randn({2, 7, 6});
+  const auto heads = [](const Tensor& h) { return h.view({2, -1, 2, h.size(2) / 2}).transpose(1, 2); };
+  // Projected one by one: C++ leaves open which argument of a call is evaluated first, and inputs are numbered in
+  // order.
+  const auto projected = [&] {
+    const Tensor query = q(x), key = k(memory);
+    return std::make_tuple(query, key, v(memory));
+  };
+  const auto by_hand = [&] {
+    const auto [query, key, value] = projected();
+    Tensor scores = torch::matmul(heads(query), heads(key).transpose(2, 3)) / 1.5;
+    scores = (scores + torch::zeros({5, 7})).softmax(-1);
+    return out(torch::matmul(scores, heads(value)).transpose(1, 2).reshape({2, 5, 8}));
+  };
+  const auto fused = [&] {
+    const auto [query, key, value] = projected();
+    const Tensor h = torch::scaled_dot_product_attention(heads(query), heads(key), heads(value));
+    return out(h.transpose(1, 2).flatten(2));
+  };
+  const auto batched = [&] {
+    const auto [query, key, value] = projected();
+    return out(torch::bmm(torch::bmm(query, key.transpose(1, 2)).softmax(-1), value));
+  };
+  const Expected expected = {{"input0", 1 + columns(q->weight)},
+                             {"input1", 1 + columns(k->weight) + columns(v->weight)},
+                             {"q", in(q)},
+                             {"k", in(k)},
+                             {"v", in(v) + columns(out->weight)},
+                             {"out", in(out) + 1}};
+  expect_network(dynascope::trace(net, by_hand), expected);
+  expect_network(dynascope::trace(net, fused), expected);
+  expect_network(dynascope::trace(net, batched), expected);
+}
+
+TEST_F(Sequence, OneProjectionIsThreeNodeLayers) {
+  auto attention = net.register_module("attn", nn::MultiheadAttention(nn::MultiheadAttentionOptions(6, 2)));
+  auto head = linear("head", 6, 2);
+  const Tensor x = torch::randn({5, 2, 6});
+  const auto network = dynascope::trace(net, [&] { return head(x + std::get<0>(attention->forward(x, x, x))); });
+  const Tensor w = parameter("attn.in_proj_weight"), b = parameter("attn.in_proj_bias");
+  const Tensor out = parameter("attn.out_proj.weight");
+  const auto part = [&](int64_t first) { return rows(w.narrow(0, first, 6)) + b.narrow(0, first, 6); };
+  expect_network(network, {{"input", 1 + columns(w) + 1},
+                           {"attn[0:6]", part(0)},
+                           {"attn[6:12]", part(6)},
+                           {"attn[12:18]", part(12) + columns(out)},
+                           {"add0", rows(out) + parameter("attn.out_proj.bias") + 1 + columns(head->weight)},
+                           {"head", in(head) + 1}});
+}
+
+TEST_F(Sequence, CrossAttentionWithOtherSizesOfKeyAndValue) {
+  auto attention =
+      net.register_module("attn", nn::MultiheadAttention(nn::MultiheadAttentionOptions(6, 2).kdim(4).vdim(4)));
+  const Tensor x = torch::randn({5, 2, 6}), key = torch::randn({7, 2, 4}), value = torch::randn({7, 2, 4});
+  const auto network = dynascope::trace(net, [&] { return std::get<0>(attention->forward(x, key, value)); });
+  const Tensor b = parameter("attn.in_proj_bias"), out = parameter("attn.out_proj.weight");
+  EXPECT_EQ(network.node_layers.size(), 7U) << network;
+  EXPECT_TRUE(network.skipped.empty()) << network;
+  const auto layer = [&](const std::string& name, int64_t first) {
+    return rows(parameter("attn." + name)) + b.narrow(0, first, 6);
+  };
+  const Expected expected = {{"input0", 1 + columns(parameter("attn.q_proj_weight"))},
+                             {"input1", 1 + columns(parameter("attn.k_proj_weight"))},
+                             {"input2", 1 + columns(parameter("attn.v_proj_weight"))}};
+  for (const auto& [name, strength] : expected) {
+    SCOPED_TRACE(name);
+    expect_close(units_of(network, name), strength);
+  }
+  expect_close(units_of(network, "attn"), layer("q_proj_weight", 0));
+  expect_close(units_of(network, "attn#2"), layer("k_proj_weight", 6));
+  expect_close(units_of(network, "attn#3"), layer("v_proj_weight", 12) + columns(out));
+  expect_close(units_of(network, "attn.out_proj"), rows(out) + parameter("attn.out_proj.bias") + 1);
+}
+
+TEST_F(Sequence, RotaryPositionsKeepQueryAndKey) {
+  auto q = linear("q", 6, 4), k = linear("k", 6, 4), v = linear("v", 6, 4);
+  const Tensor x = torch::randn({2, 5, 6}), cosine = torch::rand({5, 4}), sine = torch::rand({5, 4});
+  const auto rotate = [&](const Tensor& h) {
+    const auto halves = h.chunk(2, -1);
+    return h * cosine + torch::cat({-halves[1], halves[0]}, -1) * sine;
+  };
+  const auto network =
+      dynascope::trace(net, [&] { return torch::scaled_dot_product_attention(rotate(q(x)), rotate(k(x)), v(x)); });
+  expect_network(network, {{"input", 1 + columns(q->weight) + columns(k->weight) + columns(v->weight)},
+                           {"q", in(q)},
+                           {"k", in(k)},
+                           {"v", in(v) + 1}});
+}
+
+TEST_F(Sequence, GatedUnitsOfOneProjectionAreItsTwoHalves) {
+  auto up = linear("up", 3, 8), down = linear("down", 4, 2);
+  const Tensor x = torch::randn({2, 3});
+  const auto whole = in(up);
+  const Expected expected = {{"input", 1 + columns(up->weight)},
+                             {"mul0", whole.slice(0, 0, 4) + whole.slice(0, 4) + columns(down->weight)},
+                             {"down", in(down) + 1}};
+  expect_network(dynascope::trace(net, [&] { return down(torch::glu(up(x), 1)); }), expected);
+  expect_network(dynascope::trace(net,
+                                  [&] {
+                                    const auto halves = up(x).chunk(2, 1);
+                                    return down(torch::silu(halves[0]) * halves[1]);
+                                  }),
+                 expected);
+}
+
+TEST_F(Sequence, HandWrittenNormalisationIsTransparent) {
+  auto fc1 = linear("fc1", 3, 4), fc2 = linear("fc2", 4, 2);
+  const Tensor x = torch::randn({2, 5, 3});
+  const auto network = dynascope::trace(net, [&] {
+    const Tensor h = fc1(x);
+    const Tensor centred = h - h.mean(-1, true);
+    return fc2(centred / (centred.pow(2).mean(-1, true) + 1e-5).sqrt());
+  });
+  expect_network(network,
+                 {{"input", 1 + columns(fc1->weight)}, {"fc1", in(fc1) + columns(fc2->weight)}, {"fc2", in(fc2) + 1}});
+}
+
+}  // namespace
+}  // namespace oracle
