@@ -166,8 +166,9 @@ void EndFinder::gather_identities() {
   std::map<std::pair<int32_t, int32_t>, std::vector<Identity>> by_term;
   for (auto& [key, identity] : identities_) {
     std::vector<Identity>& own = by_term[{std::get<0>(key), std::get<1>(key)}];
+    const Identity& wanted = identity;  // a lambda of C++17 may not take what a structured binding names
     const auto same =
-        std::find_if(own.begin(), own.end(), [&](const Identity& other) { return same_targets(other, identity); });
+        std::find_if(own.begin(), own.end(), [&](const Identity& other) { return same_targets(other, wanted); });
     if (same != own.end()) {
       same->sources.insert(identity.sources.begin(), identity.sources.end());
     } else {
