@@ -7,6 +7,8 @@
 //   eager      per weight: w.sum(1), w.sum(0), w.std(), w.min(), w.max()
 //   read       per weight: w.sum()
 //
+// and, for the roofline, what one thread can add at most (peak.cpp).
+//
 // Run it with --benchmark_enable_random_interleaving and repetitions (scripts/bench does): contenders then take turns
 // in one process, and a noisy moment meets all of them.
 

@@ -18,8 +18,9 @@ def read(path):
         report = json.load(file)
     times = {}
     for run in report["benchmarks"]:
-        if run["run_type"] == "iteration":
-            workload, contender = re.match(r"(.*)/(row|histogram|eager|read)/", run["run_name"]).groups()
+        found = re.match(r"(.*)/(row|histogram|eager|read)/", run["run_name"])
+        if found and run["run_type"] == "iteration":
+            workload, contender = found.groups()
             turns = times.setdefault(workload, {}).setdefault(contender, {})
             turns[run["repetition_index"]] = run["real_time"]
     return report["context"], times
