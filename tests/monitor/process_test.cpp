@@ -6,11 +6,18 @@
 #include <dynascope/validate.hpp>
 
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <iostream>
+#include <numeric>
+#include <random>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
@@ -153,6 +160,148 @@ TEST_F(ProcessTest, TwoMonitorsRecordTwoRuns) {
   expect_valid(path_);
   expect_valid(second);
   std::filesystem::remove(second);
+}
+
+TEST_F(ProcessTest, ASignalHandlerThatCallsExitLeavesAFinishedFile) {
+  const int status = in_child([&] {
+    std::signal(SIGTERM, [](int /*signal*/) { std::exit(9); });
+    Net net = make_net();
+    Monitor monitor(net, MonitorOptions(path_).every_n_steps(1).scalars({"loss"}));
+    train(net, &traced(monitor, net), 5, [](Net& /*net*/, int64_t step) {
+      if (step == 11) {
+        ::raise(SIGTERM);
+      }
+    });
+  });
+  EXPECT_EQ(status, 9);
+  EXPECT_FALSE(RunFile(path_).in_progress());
+  EXPECT_EQ(RunFile(path_).rows(), 11);
+  expect_valid(path_);
+}
+
+/// What a program may do with HDF5 beside its training: files of its own, and errors that it expects and prints.
+class OwnWork {
+ public:
+  explicit OwnWork(std::string path) : path_(std::move(path)) {
+    H5Eset_auto2(
+        H5E_DEFAULT, [](hid_t /*stack*/, void* count) -> herr_t { return ++*static_cast<int*>(count), 0; }, &printed_);
+  }
+
+  /// Writes a file, reads it back and provokes one error. @return whether all of that went as it does alone
+  bool once(int turn) {
+    std::vector<int> values(1000);
+    std::iota(values.begin(), values.end(), turn);
+    const hsize_t size = values.size();
+    const hid_t file = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t space = H5Screate_simple(1, &size, nullptr);
+    const hid_t data = H5Dcreate2(file, "data", H5T_NATIVE_INT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    bool good = H5Dwrite(data, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) >= 0;
+    const int before = printed_;
+    good = H5Dopen2(file, "missing", H5P_DEFAULT) < 0 && printed_ == before + 1 && good;
+    good = H5Dclose(data) >= 0 && H5Sclose(space) >= 0 && H5Fclose(file) >= 0 && good;
+    const hid_t again = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+    const hid_t found = H5Dopen2(again, "data", H5P_DEFAULT);
+    std::vector<int> read(values.size());
+    good = H5Dread(found, H5T_NATIVE_INT, H5S_ALL, H5S_ALL, H5P_DEFAULT, read.data()) >= 0 && read == values && good;
+    return H5Dclose(found) >= 0 && H5Fclose(again) >= 0 && good;
+  }
+
+ private:
+  const std::string path_;
+  int printed_ = 0;
+};
+
+TEST_F(ProcessTest, TheProgramsOwnHdf5WorkOnAnotherThreadGoesOn) {
+  hbool_t safe = false;
+  ASSERT_GE(H5is_library_threadsafe(&safe), 0);
+  if (!safe) {
+    GTEST_SKIP() << "this HDF5 library is not thread-safe";
+  }
+  const std::string own = path_ + ".own";
+  std::atomic<bool> training{true};
+  std::atomic<int> turns{0};
+  int failures = 0;
+  std::thread other([&] {
+    OwnWork work(own);
+    while (training || turns == 0) {
+      failures += work.once(turns++) ? 0 : 1;
+    }
+  });
+  Net net = make_net();
+  {
+    Monitor monitor(net, MonitorOptions(path_).overwrite(true).every_n_steps(1).scalars({"loss"}).buffered_rows(2));
+    train(net, &traced(monitor, net), 100);
+    EXPECT_EQ(monitor.status().first_error, "");
+  }
+  training = false;
+  other.join();
+  EXPECT_GT(turns, 10);
+  EXPECT_EQ(failures, 0);
+  EXPECT_EQ(RunFile(path_).rows(), 401);
+  expect_valid(path_);
+  std::filesystem::remove(own);
+}
+
+// tests/faults kills the writer alone, without LibTorch and therefore often; this is the whole of it.
+TEST_F(ProcessTest, AKilledTrainingLeavesEveryRowThatWasReportedWrittenBitForBit) {
+  const char* wanted = std::getenv("DYNASCOPE_LONG_TESTS");
+  const int kills = wanted != nullptr && std::string(wanted) == "1" ? 100 : 8;
+  constexpr unsigned kSeed = 20261124;
+  std::mt19937 chance(kSeed);
+  int64_t most = 0;
+  const auto options = [](const std::string& path) {
+    return MonitorOptions(path).overwrite(true).every_n_steps(1).scalars({"loss"}).buffered_rows(4);
+  };
+  const std::string whole_path = path_ + ".whole";
+  {
+    Net net = make_net();
+    Monitor monitor(net, options(whole_path));
+    train(net, &traced(monitor, net), 200);
+  }
+  const RunFile whole(whole_path);
+  for (int turn = 0; turn < kills; ++turn) {
+    int written[2];
+    ASSERT_EQ(::pipe(written), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Net net = make_net();
+      Monitor monitor(net, options(path_));
+      train(net, &traced(monitor, net), 1'000'000, [&](Net& /*net*/, int64_t /*step*/) {
+        const int64_t rows = monitor.status().rows_written;
+        static_cast<void>(!::write(written[1], &rows, sizeof(rows)));
+      });
+      ::_exit(0);
+    }
+    ::close(written[1]);
+    int64_t rows = 0;
+    ASSERT_EQ(::read(written[0], &rows, sizeof(rows)), static_cast<ssize_t>(sizeof(rows)));
+    const auto killed_at = std::chrono::steady_clock::now() + std::chrono::microseconds(chance() % 100'000);
+    while (std::chrono::steady_clock::now() < killed_at) {
+      ASSERT_EQ(::read(written[0], &rows, sizeof(rows)), static_cast<ssize_t>(sizeof(rows)));
+    }
+    ::kill(child, SIGKILL);
+    while (::read(written[0], &rows, sizeof(rows)) > 0) {
+    }
+    ::close(written[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const RunFile file(path_);
+    ASSERT_GE(file.rows(), rows) << "seed " << kSeed << ", turn " << turn;
+    const int64_t shared = std::min(file.rows(), whole.rows());
+    const RowLayout layout(file.description());
+    for (const Span& span : layout.spans()) {
+      const auto found = file.read(span.path, 0, shared);
+      const auto expected = whole.read(span.path, 0, shared);
+      ASSERT_EQ(found.size(), expected.size()) << span.path;
+      ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(double)), 0)
+          << span.path << ", seed " << kSeed << ", turn " << turn;
+    }
+    expect_valid(path_);
+    most = std::max(most, rows);
+  }
+  EXPECT_GT(most, 10);
+  std::filesystem::remove(whole_path);
+  std::cout << kills << " kills, seed " << kSeed << ", up to " << most << " rows\n";
 }
 
 /// Takes rows for ever once it is stuck, as a disk does whose server is gone.
