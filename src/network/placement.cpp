@@ -164,6 +164,7 @@ Network place(Flow flow) {
   Network network;
   network.skipped = flow.skipped;
   network.parameters = flow.parameters;
+  network.computed = flow.computed;
   const std::vector<int32_t> positions = write_node_layers(flow, sites, candidates, network);
   write_weight_layers(flow, ends, positions, network);
   write_identity_layers(ends, positions, network);

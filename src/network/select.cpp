@@ -38,6 +38,7 @@ Network select(const Network& network, const std::function<bool(const std::strin
   Network result;
   result.skipped = network.skipped;
   result.parameters = network.parameters;
+  result.computed = network.computed;
 
   std::vector<std::string> gone(network.node_layers.size());
   for (const WeightLayer& layer : network.weight_layers) {
