@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <malloc.h>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct Cost {
   double mebibytes = 0;  ///< most
 
   void measure(const std::function<void()>& action) {
+    malloc_trim(0);                                 // memory kept from before would hide what is used now
     std::ofstream("/proc/self/clear_refs") << "5";  // the highest mark starts again
     const double before = status("VmRSS:");
     const auto begin = std::chrono::steady_clock::now();

@@ -28,7 +28,7 @@ struct Signal {
   Activation activation;
   std::vector<Activation> decided_by;  ///< predicate
   int32_t parameter = -1;
-  at::Tensor view;    ///< parameter: shares its storage
+  at::Tensor view;  ///< parameter: shares its storage
   ValueId value = -1;
   bool soft = false;  ///< activation: made by a softmax, so that a contraction applies it as scores
 };
