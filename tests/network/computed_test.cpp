@@ -169,6 +169,13 @@ TEST(Computed, WhatCannotBeComputedAgainSaysWhy) {
   }
 }
 
+TEST(Computed, WhatIsLeftOutIsNotComputed) {
+  Net net(weight_norm);
+  const Network network = trace(net, [&] { return net.forward(torch::randn({3, 5})); });
+  EXPECT_TRUE(select(network, [](const std::string& path) { return path != "mid.weight"; }).computed.empty());
+  EXPECT_EQ(select(network, [](const std::string& path) { return path != "last.weight"; }).computed.size(), 1U);
+}
+
 TEST(Computed, OtherParametersCannotTakeItsPlace) {
   Net net(weight_norm);
   const Network network = trace(net, [&] { return net.forward(torch::randn({3, 5})); });
