@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -72,8 +73,9 @@ struct NodeLayer {
 struct WeightLayer {
   std::string name;           ///< the parameter's path, for example "fc1.weight"
   std::string operator_name;  ///< the operator that used it, for example "conv2d"
-  /// The parameter itself (shares its storage), or a view of the rows used. Dimension 0 holds the outputs and dimension
-  /// 1 the inputs of a group; the other way round when `transposed`. Further dimensions are kernel taps.
+  /// The parameter itself (shares its storage), a view of the rows used, or a ComputedWeight's value. Dimension 0 holds
+  /// the outputs and dimension 1 the inputs of a group; the other way round when `transposed`. Further dimensions are
+  /// kernel taps.
   at::Tensor weight;
   at::Tensor bias;  ///< (outputs,), undefined where there is none
   bool transposed = false;
@@ -98,6 +100,16 @@ struct NamedParameter {
   at::Tensor value;  ///< shares the parameter's storage
 };
 
+/// A weight that the forward pass computes from parameters alone (weight norm, a low-rank sum): what links units is
+/// what comes out. Computed again before every measurement.
+struct ComputedWeight {
+  at::Tensor value;  ///< in whose memory weight layers find it
+  /// Positions in Network::parameters.
+  std::vector<size_t> parameters;
+  /// The weight, from the values of those parameters, in their order.
+  std::function<at::Tensor(const std::vector<at::Tensor>& parameters)> compute;
+};
+
 /// A neural network as a directed weighted graph (docs/metrics.md, section 1): node layers, weight layers, and how they
 /// meet. Plain data; made by trace() or NetworkBuilder; knows nothing of options, files or devices.
 struct Network {
@@ -107,6 +119,7 @@ struct Network {
   std::vector<IdentityLayer> identity_layers;  ///< execution order of their targets
   std::vector<SkippedInfo> skipped;            ///< what is not in the graph, and why
   std::vector<NamedParameter> parameters;      ///< all parameters of the module, each tensor once
+  std::vector<ComputedWeight> computed;        ///< weights that are no parameters
 };
 
 /// Checks that indices, shapes and sizes of `network` fit together.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // dynascope info: what a run is. Gathered once into JSON; the text for people is printed from the same values.
 #include "format.hpp"
+#include "placement.hpp"
 #include "run_view.hpp"
 #include "table.hpp"
 #include "verb.hpp"
@@ -176,6 +177,7 @@ Json gather(const std::string& path, const RunFile& run) {
           {"last_scalars", scalars_json(run)},
           {"node_layers", layers["nodes"]},
           {"weight_layers", layers["links"]},
+          {"placement", placement_json(run.description())},
           {"skipped", skipped},
           {"events", events}};
 }
@@ -250,6 +252,7 @@ void print_summary(const Output& output, const Json& info) {
     scalars += (scalars.empty() ? "" : ", ") + printable(key) + " " + (value.is_null() ? "nan" : number(value));
   }
   line("scalars", scalars);
+  line("in the graph", placement_text(info["placement"]));
   line("non-finite", non_finite_text(rows["first_non_finite"]));
 }
 

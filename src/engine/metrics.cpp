@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "backend.hpp"
+#include "computed.hpp"
 #include "plan.hpp"
 #include "replicas.hpp"
 
@@ -28,7 +29,7 @@ class Measured {
   Measured(const Network& network, const MetricOptions& options)
       : replicas_(engine::replicas_of(network)),
         plan_(replicas_ ? engine::side_by_side(network, *replicas_) : network, only(options)),
-        row_(engine::make_backend(plan_, 0)->measure_to_tensor(false)) {}
+        row_((engine::compute_weights(network), engine::make_backend(plan_, 0)->measure_to_tensor(false))) {}
 
   /// What is measured of each layer of a kind: (layers,), with the replica axis in front where there is one.
   at::Tensor per_layer(const std::string& path) const {

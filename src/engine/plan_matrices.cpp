@@ -208,8 +208,14 @@ void PlanCompiler::add_parameters() {
   for (const NamedParameter& parameter : plan_.network_.parameters) {
     const at::Tensor& value = parameter.value;
     const bool dense = value.layout() == at::kStrided;
-    const bool measured = dense && std::any_of(plan_.watched_.begin(), plan_.watched_.end(),
-                                               [&](const auto& watched) { return watched.tensor.is_alias_of(value); });
+    const auto position = static_cast<size_t>(&parameter - plan_.network_.parameters.data());
+    const auto& computed = plan_.network_.computed;
+    const bool used = std::any_of(computed.begin(), computed.end(), [position](const ComputedWeight& weight) {
+      return std::find(weight.parameters.begin(), weight.parameters.end(), position) != weight.parameters.end();
+    });
+    const bool measured =
+        used || (dense && std::any_of(plan_.watched_.begin(), plan_.watched_.end(),
+                                      [&](const auto& watched) { return watched.tensor.is_alias_of(value); }));
     if (plan_.options_.record_parameters) {
       const auto dimensions = dense ? dimensions_of(value, 0, 6) : std::nullopt;
       if (!dimensions || !dtype_of(value)) {

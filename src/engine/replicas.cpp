@@ -153,6 +153,11 @@ Network with_parameters(const Network& network, const std::vector<NamedParameter
         return;
       }
     }
+    for (const ComputedWeight& computed : network.computed) {
+      if (tensor.defined() && tensor.is_alias_of(computed.value)) {
+        throw Error(name + " must be a parameter, got one that is computed from parameters");
+      }
+    }
     if (tensor.defined()) {
       throw Error(name + " must belong to a parameter of the network, got a tensor of its own");
     }

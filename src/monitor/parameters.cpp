@@ -3,6 +3,7 @@
 
 #include "edges.hpp"
 #include "engine/backend.hpp"
+#include "engine/computed.hpp"
 
 #include <dynascope/error.hpp>
 
@@ -95,6 +96,7 @@ Parameters::~Parameters() = default;
 std::shared_ptr<Blocks> Parameters::measure_first(int64_t slot) {
   const auto& backend = compiled_->backend;
   engine::Plan& plan = compiled_->plan;
+  engine::compute_weights(network_);
   backend->measure(slot, false);
   backend->wait(slot);
   describe();
@@ -174,6 +176,7 @@ std::optional<Change> Parameters::check_registrations() {
 
 void Parameters::compile_again() {
   views_.renew(network_);
+  engine::compute_weights_anew(network_);
   auto again = std::make_shared<Compiled>(network_, options_, slots_);
   if (!same_spans(layout_, again->plan.layout())) {
     throw Error("the parameters changed in a way that a row of the run cannot hold");
@@ -188,6 +191,8 @@ void Parameters::compile_again() {
 std::shared_ptr<Blocks> Parameters::measure(int64_t slot, bool histogram) {
   if (stale_) {
     compile_again();
+  } else {
+    engine::compute_weights(network_);
   }
   compiled_->backend->measure(slot, histogram);
   return compiled_;

@@ -45,6 +45,12 @@ class EndFinder {
     std::map<int32_t, std::vector<Contact>> sources;
     std::vector<Contact> targets;
   };
+  /// How one operand copies a node layer into a sum.
+  struct Copies {
+    int32_t term = -1, from = -1;
+    Pairs units;  ///< unit of the sum, unit of the source
+    std::vector<Resampling> resampling;
+  };
 
   // ends.cpp
   int64_t count_of(const Candidate& candidate, bool per_unit) const;
@@ -77,6 +83,8 @@ class EndFinder {
   bool add_copies(LinkEnd& end, const Image& image, const Candidate& source, const Candidate& to) const;
   bool add_covered(LinkEnd& end, int32_t reader, const Candidate& source) const;
   bool is_kept(const Read& operand, const Axis& axis) const;
+  void refuse_reordered_sums();
+  static bool cross(const Copies& a, const Copies& b);
   void gather_identities();
   static bool same_targets(const Identity& a, const Identity& b);
   void note(int32_t position, const std::vector<int32_t>& path, const Pairs& units, bool identity);
@@ -92,6 +100,7 @@ class EndFinder {
   // parts.cpp
   void take_apart(size_t use);
   std::optional<std::vector<Part>> parts_of(size_t use) const;
+  std::vector<Part> split_inputs(Part part, const std::vector<int64_t>& units, int64_t inputs) const;
   std::optional<Contact> cut(Contact contact, int64_t first, int64_t count) const;
 
   Candidate& candidate(int32_t position) { return candidates_[static_cast<size_t>(position)]; }
@@ -112,9 +121,11 @@ class EndFinder {
   std::map<std::pair<size_t, size_t>, Rows> rows_of_target_;  // by use and target
   std::map<std::tuple<int32_t, int32_t, bool, std::vector<std::vector<int64_t>>>, Pairs> read_;  // by use, candidate
   std::vector<std::string> constants_;             // by use: why its sums are not known
+  std::vector<std::vector<int64_t>> unit_inputs_;  // by use: inputs that are units; empty: all
   std::vector<std::pair<int32_t, int32_t>> lost_;  // candidate, use
   std::map<std::tuple<int32_t, int32_t, int32_t>, std::map<int64_t, std::pair<int32_t, bool>>> noted_;
   std::map<std::tuple<int32_t, int32_t, int32_t, int32_t>, Identity> identities_;  // by sum, term, read, site
+  std::map<std::pair<int32_t, int32_t>, std::vector<Copies>> copies_;              // by candidate, sum
 };
 
 }  // namespace dynascope::network

@@ -66,6 +66,7 @@ AllEnds EndFinder::run() {
   for (size_t use = 0; use < of_use_.size(); ++use) {
     settle(of_use_[use], is_convolution(use));
   }
+  refuse_reordered_sums();
   gather_identities();
   spread_losses();
   for (size_t use = 0; use < of_use_.size(); ++use) {

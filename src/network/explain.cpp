@@ -13,15 +13,23 @@ void Interpreter::read_outputs() {
   if (outputs.empty()) {
     outputs = unread();
   }
-  for (const ValueId id : outputs) {
-    learn(id);
-    const Signal& output = signal(id);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    learn(outputs[i]);
+    const Signal& output = signal(outputs[i]);
+    const std::string name = outputs.size() == 1 ? "output" : "output" + std::to_string(i);
     if (output.kind == Kind::kActivation) {
       builder_.output(output.activation);
+      const Origin& origin = builder_.origin_of(output.activation);
+      if (origin.kind == Origin::Kind::kUnknown) {
+        skip(name, "a returned tensor was made by " + origin.name + ", which is not understood");
+      }
     } else if (output.kind == Kind::kPredicate) {
-      const std::string reason = "a decision made from activations is returned; return the activations";
-      skip("output", reason);
-      poison(output.decided_by, "output", reason);
+      const std::string reason = "a returned tensor is a decision made from activations; return the activations";
+      skip(name, reason);
+      poison(output.decided_by, name, reason);
+    } else if (value(outputs[i]).floating) {
+      skip(name, output.kind == Kind::kScores ? "a returned tensor holds scores, in which units end"
+                                              : "a returned tensor is made of no activation");
     }
   }
 }
@@ -46,13 +54,18 @@ std::vector<ValueId> Interpreter::unread() const {
 }
 
 void Interpreter::explain_parameters() {
+  for (const ComputedWeight& computed : builder_.flow.computed) {
+    for (const size_t parameter : computed.parameters) {
+      placed_[parameter] = true;
+    }
+  }
   for (size_t i = 0; i < tree_.parameters.size(); ++i) {
     const std::string& name = tree_.parameters[i].name;
     const bool linked = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(), [&](const Use& use) {
       return use.layer.weight.is_same(tree_.parameters[i].value) || use.layer.bias.is_same(tree_.parameters[i].value);
     });
     if (used_by_[i].empty()) {
-      builder_.flow.skipped.push_back({name, "no operator used it in the traced forward pass"});
+      builder_.flow.skipped.push_back({name, "no operator used it in the traced forward pass (on this thread)"});
     } else if (!placed_[i] && !linked) {
       builder_.flow.skipped.push_back({name, "used by " + used_by_[i]});
     }

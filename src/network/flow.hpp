@@ -117,6 +117,7 @@ struct Flow {
   std::vector<Use> uses;        ///< execution order
   std::vector<SkippedInfo> skipped;
   std::vector<NamedParameter> parameters;
+  std::vector<ComputedWeight> computed;
 };
 
 inline const Atom& atom_of(const Flow& flow, AtomId id) { return flow.atoms[static_cast<size_t>(id)]; }

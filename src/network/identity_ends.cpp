@@ -38,6 +38,7 @@ void EndFinder::linked_to(int32_t position, const Producer& producer) {
     blame(from, problem);
     return;
   }
+  copies_[{position, read(reader).sum}].push_back({read(reader).term, from, *met, target.resampling});
   Pairs units = *met;
   shift(units, to, per_unit);
   note(position, producer.path, units, true);
@@ -85,6 +86,51 @@ void EndFinder::add_identity(int32_t position, int32_t from, const Pairs& met, c
   for (LinkEnd& end : ends_of(written, count_of(candidate(position), target.per_unit), target)) {
     identity.targets.push_back({position, std::move(end)});
   }
+}
+
+/// A sum of one node layer with itself is that node layer again; of two orders of its units it would be two at once.
+void EndFinder::refuse_reordered_sums() {
+  for (const auto& [key, operands] : copies_) {
+    const auto& [position, sum] = key;
+    std::set<int32_t> terms, known, sources;
+    for (const Read& other : flow_.reads) {
+      if (other.sum == sum) {
+        terms.insert(other.term);
+      }
+    }
+    bool crossed = false;
+    for (const Copies& copies : operands) {
+      known.insert(copies.term);
+      sources.insert(copies.from);
+      crossed = crossed || std::any_of(operands.begin(), operands.end(),
+                                       [&](const Copies& other) { return cross(copies, other); });
+    }
+    if (crossed && sources.size() == 1 && known == terms) {
+      for (const int32_t other : {position, *sources.begin()}) {
+        blame(other, "it is added to itself in another order, which is not placed");
+      }
+    }
+  }
+}
+
+bool EndFinder::cross(const Copies& a, const Copies& b) {
+  if (a.term == b.term) {
+    return false;
+  }
+  std::map<int64_t, std::set<int64_t>> in_a, in_b;
+  for (const auto& [unit, from] : a.units) {
+    in_a[from].insert(unit);
+  }
+  for (const auto& [unit, from] : b.units) {
+    in_b[from].insert(unit);
+  }
+  const auto alike = [](const Resampling& x, const Resampling& y) { return x.coefficients == y.coefficients; };
+  const bool moved =
+      !std::equal(a.resampling.begin(), a.resampling.end(), b.resampling.begin(), b.resampling.end(), alike);
+  return std::any_of(in_a.begin(), in_a.end(), [&](const auto& units) {
+    const auto other = in_b.find(units.first);
+    return other != in_b.end() && (moved || other->second != units.second);
+  });
 }
 
 /// How the position axes of the sum copy or resample those of the operand.

@@ -17,19 +17,21 @@ namespace {
 
 using Kind = Signal::Kind;
 
-constexpr const char* kNotUnderstood = "mixes units in a way that is not understood";
+Signal parameter_signal(const Value& value) {
+  Signal result;
+  result.kind = Kind::kParameter;
+  result.parameter = value.parameter;
+  result.view = value.tensor;
+  return result;
+}
 
-/// Operators that make the same numbers of a parameter in another dtype or memory.
+}  // namespace
+
 bool is_copy(const std::string& name) {
   static const std::set<std::string> kNames = {"aten::to",    "aten::_to_copy",  "aten::contiguous",
                                                "aten::clone", "aten::detach",    "aten::type_as",
                                                "aten::alias", "aten::lift_fresh"};
   return kNames.count(name) != 0;
-}
-
-bool is_softmax(const std::string& name) {
-  const std::string key = plain_name(name);
-  return key == "softmax" || key == "_softmax";
 }
 
 Signal activation_signal(const Activation& value) {
@@ -39,33 +41,12 @@ Signal activation_signal(const Activation& value) {
   return result;
 }
 
-Signal parameter_signal(const Value& value) {
-  Signal result;
-  result.kind = Kind::kParameter;
-  result.parameter = value.parameter;
-  result.view = value.tensor;
-  return result;
-}
-
-/// Operands that a contraction multiplies; what it adds is none of them.
-std::vector<const char*> factors_of(const std::string& name) {
-  const std::string key = plain_name(name);
-  if (key == "baddbmm") {
-    return {"batch1", "batch2"};
-  }
-  if (key == "addmm") {
-    return {"mat1", "mat2"};
-  }
-  return {"self", key == "matmul" ? "other" : key == "mv" ? "vec" : key == "dot" ? "tensor" : "mat2"};
-}
-
-}  // namespace
-
 Interpreter::Interpreter(const Recording& recording, const ModuleTree& tree, bool inputs_given)
     : recording_(recording),
       tree_(tree),
       inputs_given_(inputs_given),
       made_inputs_(inputs_given ? std::set<ValueId>() : find_made_inputs(recording)),
+      derivations_(recording, tree),
       signals_(recording.values.size()),
       known_(recording.values.size(), false),
       used_by_(tree.parameters.size()),
@@ -93,7 +74,8 @@ Flow Interpreter::run() {
   read_outputs();
   if (std::all_of(used_by_.begin(), used_by_.end(), [](const std::string& by) { return by.empty(); })) {
     throw Error("the forward pass must use parameters of the traced module, it used none of its " +
-                std::to_string(tree_.parameters.size()) + "; pass the module that forward runs");
+                std::to_string(tree_.parameters.size()) +
+                "; pass the module that forward runs, and run it on the calling thread");
   }
   explain_parameters();
   builder_.flow.parameters = tree_.parameters;
@@ -110,6 +92,7 @@ std::vector<ValueId> Interpreter::operands(const Operation& operation) {
 }
 
 void Interpreter::set(ValueId id, Signal signal) {
+  signal.value = id;
   signals_[static_cast<size_t>(id)] = std::move(signal);
   known_[static_cast<size_t>(id)] = true;
 }
@@ -150,7 +133,7 @@ Signal Interpreter::learn_view(ValueId id) {
 }
 
 void Interpreter::read(const Operation& operation) {
-  Call call{operation, recording_.values, signals_, tree_, builder_};
+  Call call{operation, recording_.values, signals_, tree_, builder_, derivations_};
   const std::vector<Activation> activations = call.activations();
   const std::string unplaced = unplaced_layer(operation.name);
   const bool looks_up = find_embedding_reader(plain_name(operation.name)) != nullptr && uses_parameters(operation);
@@ -176,91 +159,6 @@ void Interpreter::read(const Operation& operation) {
   }
 }
 
-/// What becomes of the units, or a barrier.
-void Interpreter::follow(Call& call, const std::vector<Activation>& activations) {
-  const Operation& operation = call.operation;
-  try {
-    Signal result = activation_signal(flow_of(call, activations));
-    result.soft = is_softmax(operation.name);
-    const std::vector<ValueId> ids = operands(operation);
-    result.soft = result.soft || (!is_placed_layer(operation.name) &&
-                                  std::any_of(ids.begin(), ids.end(), [&](ValueId id) { return signal(id).soft; }));
-    place_parameters(operation);
-    finish(operation, result, call.more);
-    if (is_product(operation)) {
-      products_.insert(operation.outputs.begin(), operation.outputs.end());
-    }
-  } catch (const NotFollowed& problem) {
-    stop(call, activations, problem.what());
-  } catch (const std::exception&) {
-    stop(call, activations, "its arguments are not understood");
-  }
-}
-
-/// A contraction of activations makes scores of them, or applies one that a softmax made to the other.
-bool Interpreter::contracts(Call& call, const std::vector<Activation>& activations) {
-  if (!is_contraction(call.operation.name) || activations.size() < 2) {
-    return false;
-  }
-  const std::vector<const char*> names = factors_of(call.operation.name);
-  const Signal& left = call.signal(names[0]);
-  const Signal& right = call.signal(names[1]);
-  if (left.kind != Kind::kActivation || right.kind != Kind::kActivation) {
-    return false;
-  }
-  if (left.soft == right.soft) {
-    for (const Activation& activation : activations) {
-      builder_.read_by_scores(activation);
-    }
-    Signal scores;
-    scores.kind = Kind::kScores;
-    finish(call.operation, scores);
-    return true;
-  }
-  builder_.read_by_scores((left.soft ? left : right).activation);
-  try {
-    finish(call.operation, activation_signal(apply_scores(call, names[left.soft ? 1 : 0])));
-  } catch (const NotFollowed& problem) {
-    stop(call, activations, problem.what());
-  }
-  return true;
-}
-
-/// What scores are applied to is transparent; everything else that meets scores ends in them.
-void Interpreter::read_scores(Call& call, const std::vector<Activation>& activations) {
-  const Operation& operation = call.operation;
-  if (is_placed_layer(operation.name) && uses_parameters(operation)) {
-    stop(call, activations, "it reads scores");
-    return;
-  }
-  try {
-    if (is_contraction(operation.name)) {
-      const std::vector<const char*> names = factors_of(operation.name);
-      for (const size_t value : {size_t{0}, size_t{1}}) {
-        if (call.signal(names[value]).kind == Kind::kActivation &&
-            call.signal(names[1 - value]).kind == Kind::kScores) {
-          finish(operation, activation_signal(apply_scores(call, names[value])));
-          return;
-        }
-      }
-    }
-    if (combination_of(operation.name) == Combination::kProduct && activations.size() == 1 &&
-        builder_.sizes(activations[0]) == call.output_sizes()) {
-      finish(operation, activation_signal(activations[0]));
-      return;
-    }
-  } catch (const NotFollowed& problem) {
-    stop(call, activations, problem.what());
-    return;
-  }
-  for (const Activation& activation : activations) {
-    builder_.read_by_scores(activation);
-  }
-  Signal scores;
-  scores.kind = Kind::kScores;
-  finish(operation, scores);
-}
-
 bool Interpreter::has_kind(const Operation& operation, Signal::Kind kind) const {
   const std::vector<ValueId> ids = operands(operation);
   return std::any_of(ids.begin(), ids.end(), [&](ValueId id) { return signal(id).kind == kind; });
@@ -280,97 +178,6 @@ bool Interpreter::uses_parameters(const Operation& operation) const {
 bool Interpreter::decides(const Operation& operation) const {
   return std::none_of(operation.outputs.begin(), operation.outputs.end(),
                       [this](ValueId id) { return value(id).floating; });
-}
-
-Activation Interpreter::flow_of(Call& call, const std::vector<Activation>& activations) {
-  if (call.operation.name == "aten::copy_") {
-    if (call.signal("src").kind != Kind::kActivation || builder_.sizes(call.activation("src")) != call.output_sizes()) {
-      throw NotFollowed("it writes over units");
-    }
-    return call.activation("src");
-  }
-  if (combination_of(call.operation.name) != Combination::kNone && activations.size() > 1) {
-    return combine(call, activations);
-  }
-  if (is_transparent(call.operation.name)) {
-    for (const Activation& other : activations) {
-      if (!builder_.same_units(activations[0], other)) {
-        throw NotFollowed("it combines two activations");
-      }
-    }
-    fold_bias(call, activations[0]);
-    return builder_.expand(activations[0], call.output_sizes());
-  }
-  const Reader reader = find_reader(call.operation.name);
-  if (reader == nullptr) {
-    throw NotFollowed(kNotUnderstood);
-  }
-  return reader(call);
-}
-
-/// Of one node layer it stays that, whatever is done to its units; of several it is a node layer of its own.
-Activation Interpreter::combine(Call& call, const std::vector<Activation>& activations) {
-  const std::vector<int64_t>& sizes = call.output_sizes();
-  const bool one = std::all_of(activations.begin(), activations.end(), [&](const Activation& other) {
-    return builder_.same_node_layer(activations[0], other);
-  });
-  if (!one) {
-    return builder_.sum(activations, sizes, combination_of(call.operation.name) == Combination::kProduct);
-  }
-  const auto cells = [&](const Activation& value) {
-    const std::vector<int64_t> own = builder_.sizes(value);
-    return std::accumulate(own.begin(), own.end(), int64_t{1}, [](int64_t a, int64_t b) { return a * b; });
-  };
-  return builder_.expand(
-      *std::max_element(activations.begin(), activations.end(),
-                        [&](const Activation& a, const Activation& b) { return cells(a) < cells(b); }),
-      sizes);
-}
-
-/// What a weight layer writes, before anything else is done to it.
-bool Interpreter::is_product(const Operation& operation) const {
-  const std::vector<ValueId> ids = operands(operation);
-  return is_placed_layer(operation.name) || (is_copy(operation.name) && !ids.empty() && products_.count(ids[0]) != 0);
-}
-
-/// x.matmul(w) + b is how a bias is spelled by hand, and by torch itself for inputs of more than two dimensions.
-void Interpreter::fold_bias(Call& call, const Activation& activation) {
-  const std::string& name = call.operation.name;
-  const Origin& origin = builder_.origin_of(activation);
-  if ((name != "aten::add" && name != "aten::add_") || origin.writers.size() != 1 || origin.dims != activation.dims ||
-      origin.dims.back() != origin.features || !activation.gone.empty()) {
-    return;
-  }
-  Use& use = builder_.flow.uses[static_cast<size_t>(origin.writers[0].use)];
-  const bool read = std::any_of(builder_.flow.reads.begin(), builder_.flow.reads.end(),
-                                [&](const Read& other) { return other.value.origin == activation.origin; });
-  const int64_t outputs = builder_.size(origin.features);
-  const Argument* alpha = call.find("alpha");
-  if (!use.open_bias || read ||
-      (alpha != nullptr && alpha->other.isScalar() && alpha->other.toScalar().toDouble() != 1.0)) {
-    return;
-  }
-  for (const ValueId id : operands(call.operation)) {
-    const Signal& operand = signal(id);
-    if (operand.kind == Kind::kActivation && (readers_[static_cast<size_t>(id)] != 1 || products_.count(id) == 0)) {
-      return;
-    }
-    if (operand.kind == Kind::kParameter && operand.view.numel() == outputs && operand.view.dim() >= 1 &&
-        operand.view.size(-1) == outputs) {
-      use.layer.bias = bias_of(operand, outputs);
-      use.open_bias = false;
-    }
-  }
-}
-
-void Interpreter::place_parameters(const Operation& operation) {
-  for (const ValueId id : operands(operation)) {
-    if (signal(id).kind == Kind::kParameter) {
-      const auto position = static_cast<size_t>(signal(id).parameter);
-      placed_[position] = true;
-      used_by_[position] = operation.name;
-    }
-  }
 }
 
 void Interpreter::read_without_activations(const Operation& operation) {

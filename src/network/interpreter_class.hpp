@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// The interpreter's inside, for its three sources: interpreter.cpp reads operators, barriers.cpp handles those that are
-// not understood, explain.cpp ends with outputs and parameters.
+// The interpreter's inside, for its sources: interpreter.cpp hands operators on and keeps the signals, follow.cpp and
+// contractions.cpp read those that are understood, barriers.cpp the others, explain.cpp ends with outputs and
+// parameters.
 
+#include "derivations.hpp"
 #include "interpreter.hpp"
 #include "operators.hpp"
 
@@ -12,6 +14,11 @@
 #include <vector>
 
 namespace dynascope::network {
+
+/// Operators that make the same numbers of a parameter in another dtype or memory.
+bool is_copy(const std::string& name);
+
+Signal activation_signal(const Activation& value);
 
 class Interpreter {
  public:
@@ -25,21 +32,25 @@ class Interpreter {
   Signal learn_view(ValueId id);
   Signal input(ValueId id);
   void read(const Operation& operation);
-  void follow(Call& call, const std::vector<Activation>& activations);
-  void read_scores(Call& call, const std::vector<Activation>& activations);
   void read_without_activations(const Operation& operation);
-  Activation flow_of(Call& call, const std::vector<Activation>& activations);
-  Activation combine(Call& call, const std::vector<Activation>& activations);
-  bool contracts(Call& call, const std::vector<Activation>& activations);
-  void fold_bias(Call& call, const Activation& activation);
   bool reads_constants(const Operation& operation) const;
   bool uses_parameters(const Operation& operation) const;
   bool has_kind(const Operation& operation, Signal::Kind kind) const;
   bool decides(const Operation& operation) const;
-  bool is_product(const Operation& operation) const;
-  void place_parameters(const Operation& operation);
   void finish(const Operation& operation, const Signal& result, const std::vector<Activation>& more = {});
   void renew(const Operation& operation, const Signal& result, ValueId old, ValueId renewed, bool kept);
+
+  // follow.cpp
+  void follow(Call& call, const std::vector<Activation>& activations);
+  Activation flow_of(Call& call, const std::vector<Activation>& activations);
+  Activation combine(Call& call, const std::vector<Activation>& activations);
+  void fold_bias(Call& call, const Activation& activation);
+  bool is_product(const Operation& operation) const;
+  void place_parameters(const Operation& operation);
+
+  // contractions.cpp
+  bool contracts(Call& call, const std::vector<Activation>& activations);
+  void read_scores(Call& call, const std::vector<Activation>& activations);
 
   // barriers.cpp
   std::vector<int32_t> poison(const std::vector<Activation>& activations, const std::string& operation,
@@ -68,6 +79,7 @@ class Interpreter {
   const bool inputs_given_;
   const std::set<ValueId> made_inputs_;
   FlowBuilder builder_;
+  Derivations derivations_;
   std::vector<Signal> signals_;
   std::vector<bool> known_;
   std::vector<std::string> used_by_;

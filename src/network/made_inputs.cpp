@@ -72,9 +72,9 @@ class Finder {
           const Trail& trail = trails_[static_cast<size_t>(id)];
           if (i < reads) {
             result.roots.insert(trail.roots.begin(), trail.roots.end());
+            result.activation = result.activation || trail.activation;
           }
           result.parameter = result.parameter || trail.parameter;
-          result.activation = result.activation || trail.activation;
         }
       }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "module_tree.hpp"
 
+#include <dynascope/error.hpp>
+
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -44,7 +46,11 @@ class Walk {
 
 ModuleTree walk_modules(const NamedModules& modules) {
   Walk walk;
+  std::unordered_set<std::string> names;
   for (const auto& [name, module] : modules) {
+    if (!names.insert(name).second) {
+      throw Error("modules must have names of their own, got two called \"" + name + "\"");
+    }
     walk.visit(name, *module);
   }
   return std::move(walk.tree);

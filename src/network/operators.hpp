@@ -28,9 +28,12 @@ struct Signal {
   Activation activation;
   std::vector<Activation> decided_by;  ///< predicate
   int32_t parameter = -1;
-  at::Tensor view;    ///< parameter: shares its storage
+  at::Tensor view;  ///< parameter: shares its storage
+  ValueId value = -1;
   bool soft = false;  ///< activation: made by a softmax, so that a contraction applies it as scores
 };
+
+class Derivations;
 
 /// One operator with the signals of its operands.
 struct Call {
@@ -39,6 +42,7 @@ struct Call {
   const std::vector<Signal>& signals;  ///< by ValueId
   const ModuleTree& tree;
   FlowBuilder& builder;
+  Derivations& derivations;
   std::vector<Activation> more = {};  ///< what a reader makes beside the first output, by output
 
   const Argument* find(const char* name) const;

@@ -23,12 +23,22 @@ int64_t inputs_of(const WeightLayer& layer) {
 std::vector<Part> pieces_of(const Rows& rows, int64_t group) {
   const auto [first, count] = rows;
   if (first % group == 0 && count % group == 0) {
-    return {{first, count, first / group, count / group, {}}};
+    Part part;
+    part.first = first;
+    part.count = count;
+    part.first_group = first / group;
+    part.groups = count / group;
+    return {part};
   }
   std::vector<Part> pieces;
   for (int64_t row = first; row < first + count;) {
     const int64_t next = std::min(first + count, (row / group + 1) * group);
-    pieces.push_back({row, next - row, row / group, 1, {}});
+    Part part;
+    part.first = row;
+    part.count = next - row;
+    part.first_group = row / group;
+    part.groups = 1;
+    pieces.push_back(part);
     row = next;
   }
   return pieces;
@@ -38,21 +48,62 @@ std::vector<Part> pieces_of(const Rows& rows, int64_t group) {
 
 void EndFinder::take_apart(size_t use) {
   Ends& ends = of_use_[use];
+  std::vector<Part>& parts = result_.of_use[use];
   if (written_[use].size() < 2) {
-    result_.of_use[use].push_back({0, -1, 0, -1, std::move(ends)});
-    return;
-  }
-  if (auto parts = parts_of(use); parts.has_value()) {
-    result_.of_use[use] = std::move(*parts);
-    return;
-  }
-  for (const auto* contacts : {&ends.sources, &ends.targets}) {
-    for (const Contact& contact : *contacts) {
-      blame(contact.candidate,
-            "parts of what " + flow_.uses[use].layer.name + " writes end apart, which is not placed");
+    parts.emplace_back();
+    parts.back().ends = std::move(ends);
+  } else if (auto apart = parts_of(use); apart.has_value()) {
+    parts = std::move(*apart);
+  } else {
+    for (const auto* contacts : {&ends.sources, &ends.targets}) {
+      for (const Contact& contact : *contacts) {
+        blame(contact.candidate,
+              "parts of what " + flow_.uses[use].layer.name + " writes end apart, which is not placed");
+      }
     }
+    parts.emplace_back();
+    parts.back().ends = std::move(ends);
   }
-  result_.of_use[use].push_back({0, -1, 0, -1, std::move(ends)});
+  if (!unit_inputs_[use].empty()) {
+    std::vector<Part> split;
+    for (Part& part : parts) {
+      for (Part& own : split_inputs(std::move(part), unit_inputs_[use], inputs_of(flow_.uses[use].layer))) {
+        split.push_back(std::move(own));
+      }
+    }
+    parts = std::move(split);
+  }
+}
+
+/// Ranges of inputs that are units, and of constants, which link nothing.
+std::vector<Part> EndFinder::split_inputs(Part part, const std::vector<int64_t>& units, int64_t inputs) const {
+  std::vector<Part> result;
+  bool bias = true;
+  for (int64_t first = 0; first < inputs;) {
+    const bool constant = !std::binary_search(units.begin(), units.end(), first);
+    int64_t next = first + 1;
+    while (next < inputs && std::binary_search(units.begin(), units.end(), next) != constant) {
+      ++next;
+    }
+    Part own = part;
+    own.first_input = first;
+    own.inputs = next - first;
+    own.constant = constant;
+    own.bias = bias && !constant;
+    bias = bias && constant;
+    own.ends.sources.clear();
+    for (const Contact& source : part.ends.sources) {
+      if (auto some = cut(source, first, own.inputs); some.has_value()) {
+        own.ends.sources.push_back(std::move(*some));
+      }
+    }
+    if (constant) {
+      own.ends.targets.clear();
+    }
+    result.push_back(std::move(own));
+    first = next;
+  }
+  return result;
 }
 
 /// Nothing where ranges overlap, leave outputs out, or hold gates.

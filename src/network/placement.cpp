@@ -84,23 +84,34 @@ void attach(Ends ends, const std::vector<int32_t>& positions, std::vector<LinkEn
   }
 }
 
+at::Tensor rows_of(const WeightLayer& whole, const Part& part) {
+  if (!whole.transposed) {
+    return whole.weight.narrow(0, part.first, part.count);
+  }
+  const int64_t inputs = whole.weight.size(0) / whole.groups, outputs = whole.weight.size(1);
+  const at::Tensor weight = whole.weight.narrow(0, part.first_group * inputs, part.groups * inputs);
+  return part.count < part.groups * outputs ? weight.narrow(1, part.first - part.first_group * outputs, part.count)
+                                            : weight;
+}
+
 WeightLayer part_of(const WeightLayer& whole, const Part& part) {
+  const auto range = [](int64_t first, int64_t count) {
+    return std::to_string(first) + ":" + std::to_string(first + count);
+  };
   WeightLayer layer = whole;
-  if (part.count < 0) {
-    return layer;
+  if (part.count >= 0) {
+    layer.weight = rows_of(whole, part);
+    layer.groups = part.groups;
+    layer.bias = whole.bias.defined() ? whole.bias.narrow(0, part.first, part.count) : whole.bias;
   }
-  layer.groups = part.groups;
-  if (whole.transposed) {
-    const int64_t inputs = whole.weight.size(0) / whole.groups, outputs = whole.weight.size(1);
-    layer.weight = whole.weight.narrow(0, part.first_group * inputs, part.groups * inputs);
-    if (part.count < part.groups * outputs) {
-      layer.weight = layer.weight.narrow(1, part.first - part.first_group * outputs, part.count);
-    }
-  } else {
-    layer.weight = whole.weight.narrow(0, part.first, part.count);
+  if (part.inputs >= 0) {
+    layer.weight = layer.weight.narrow(whole.transposed ? 0 : 1, part.first_input, part.inputs);
+    layer.bias = part.bias ? layer.bias : at::Tensor();
   }
-  layer.bias = whole.bias.defined() ? whole.bias.narrow(0, part.first, part.count) : whole.bias;
-  layer.name += "[" + std::to_string(part.first) + ":" + std::to_string(part.first + part.count) + "]";
+  if (part.count >= 0 || part.inputs >= 0) {
+    layer.name += "[" + (part.count >= 0 ? range(part.first, part.count) : ":") +
+                  (part.inputs >= 0 ? ", " + range(part.first_input, part.inputs) : "") + "]";
+  }
   return layer;
 }
 
@@ -121,6 +132,9 @@ void write_weight_layers(const Flow& flow, const AllEnds& ends, const std::vecto
       WeightLayer layer = part_of(use.layer, part);
       attach(part.ends, positions, layer.sources, layer.targets);
       layer.name = make_distinct(layer.name, taken);
+      if (part.constant) {
+        network.skipped.push_back({layer.name, "it reads constants"});
+      }
       network.weight_layers.push_back(std::move(layer));
     }
   }
@@ -150,6 +164,7 @@ Network place(Flow flow) {
   Network network;
   network.skipped = flow.skipped;
   network.parameters = flow.parameters;
+  network.computed = flow.computed;
   const std::vector<int32_t> positions = write_node_layers(flow, sites, candidates, network);
   write_weight_layers(flow, ends, positions, network);
   write_identity_layers(ends, positions, network);

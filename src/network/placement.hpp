@@ -53,12 +53,16 @@ struct Ends {
   std::vector<Contact> sources, targets;
 };
 
-/// A range of a weight's outputs that ends apart from others: a weight layer of its own.
+/// A range of a weight that ends apart from others: a weight layer of its own.
 struct Part {
   int64_t first = 0;
-  int64_t count = -1;  ///< -1: all outputs
+  int64_t count = -1;  ///< outputs; -1: all
   int64_t first_group = 0;
-  int64_t groups = -1;  ///< whole, or the one that holds the range; -1: all
+  int64_t groups = -1;  ///< whole, or the one that holds the outputs; -1: all
+  int64_t first_input = 0;
+  int64_t inputs = -1;    ///< -1: all of the groups
+  bool bias = true;       ///< no other part of these outputs has it
+  bool constant = false;  ///< its inputs are no units
   Ends ends;
 };
 

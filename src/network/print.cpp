@@ -54,7 +54,9 @@ std::ostream& operator<<(std::ostream& stream, const Network& network) {
   for (const WeightLayer& layer : network.weight_layers) {
     stream << "weight layer  " << layer.name << " ";
     print_sizes(stream, layer.weight.sizes());
-    stream << " " << layer.operator_name << (layer.bias.defined() ? " with bias: " : ": ");
+    const bool computed = std::any_of(network.computed.begin(), network.computed.end(),
+                                      [&](const ComputedWeight& c) { return layer.weight.is_alias_of(c.value); });
+    stream << (computed ? " computed, " : " ") << layer.operator_name << (layer.bias.defined() ? " with bias: " : ": ");
     print_ends(stream, network, layer.sources);
     stream << " -> ";
     print_ends(stream, network, layer.targets);

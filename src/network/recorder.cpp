@@ -82,6 +82,7 @@ void Recorder::read_argument(const c10::Argument& argument, const c10::IValue& v
   Argument read;
   read.name = argument.name();
   read.tensors = holds_tensors(argument);
+  read.list = value.isList();
   if (!read.tensors) {
     read.other = value;
   } else {
@@ -127,6 +128,7 @@ void Recorder::start(const at::RecordFunction& function, Running& running) {
   running.counted = true;
   running.recorded = true;
   running.operation.name = name->name;
+  running.operation.overload = name->overload_name;
   const at::DisableRecordFunctionGuard quiet;
   const auto& arguments = handle->schema().arguments();
   const auto inputs = function.inputs();

@@ -37,12 +37,14 @@ struct Value {
 struct Argument {
   std::string name;  ///< as the operator's schema has it
   bool tensors = false;
+  bool list = false;            ///< of tensors
   std::vector<ValueId> values;  ///< of a tensor or a list of tensors; -1: undefined
   c10::IValue other;            ///< of anything else
 };
 
 struct Operation {
   std::string name;  ///< for example "aten::conv2d"
+  std::string overload;
   std::vector<Argument> arguments;
   std::vector<ValueId> written;  ///< operands that it writes to
   std::vector<ValueId> outputs;  ///< new values, or an operand that it returns unchanged

@@ -71,15 +71,20 @@ Activation add_layer(Call& call, const Activation& source, std::vector<Weights> 
   return result;
 }
 
-void end_initial_states(Call& call) {
-  for (const char* name : {"hx", "cx"}) {
-    for (const Signal* state : call.list(name)) {
-      if (state->kind == Signal::Kind::kActivation) {
-        call.builder.read_by_unknown(state->activation, call.operation.name,
-                                     "it is the initial state of a recurrent layer, which is not placed");
-      }
-    }
+/// A first state made by others is the state of one step before: the weights of the step read it too. An LSTM's cell
+/// state goes on through gates alone, which hold no links, at the first step as at any other.
+/// @param position  of the layer and direction in the state's first axis; -1: the state has none
+void read_first_state(Call& call, const Activation& hidden, int64_t direction, int64_t position) {
+  const std::vector<const Signal*> states = call.list("hx");
+  if (states.empty() || states[0]->kind != Signal::Kind::kActivation) {
+    return;
   }
+  FlowBuilder& builder = call.builder;
+  const Activation& all = states[0]->activation;
+  Origin& units = builder.flow.origins[static_cast<size_t>(hidden.origin)];
+  units.sources.push_back(all.origin);
+  builder.read_again(position < 0 ? all : builder.squeeze(builder.slice(all, 0, position, 1), 0),
+                     units.writers[static_cast<size_t>(2 * direction + 1)].use);
 }
 
 std::vector<Weights> read_weights(Call& call) {
@@ -134,7 +139,6 @@ Activation last_states(Call& call, const std::vector<Activation>& layers, const 
 Activation read_layers(Call& call) {
   Activation value = call.activation(call.find("data") != nullptr ? "data" : "input");
   std::vector<Weights> weights = read_weights(call);
-  end_initial_states(call);
   const size_t directions = call.flag("bidirectional", false) ? 2 : 1;
   std::vector<Activation> outputs, states;
   for (size_t i = 0; i < weights.size(); i += directions) {
@@ -142,6 +146,9 @@ Activation read_layers(Call& call) {
     const std::string name = layer_name(first->input, static_cast<int64_t>(i / directions));
     Activation hidden;
     value = add_layer(call, value, {first, first + static_cast<std::ptrdiff_t>(directions)}, name, hidden);
+    for (size_t d = 0; d < directions; ++d) {
+      read_first_state(call, hidden, static_cast<int64_t>(d), static_cast<int64_t>(i + d));
+    }
     outputs.push_back(value);
     states.push_back(hidden);
   }
@@ -179,10 +186,10 @@ Activation read_cell(Call& call) {
     call.more.push_back(units);
     return units;
   }
-  end_initial_states(call);
   Activation hidden;
   const std::string name = own.input.owner == own.input.layer.name ? kind_of(call) : own.input.owner;
   Activation units = add_layer(call, source, {std::move(own)}, name, hidden);
+  read_first_state(call, hidden, 0, -1);
   call.more.push_back(units);
   return units;
 }

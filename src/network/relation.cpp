@@ -32,7 +32,9 @@ std::set<AtomId> reach(const Flow& flow, AtomId leaf) {
 using Pairs = std::vector<std::pair<int64_t, int64_t>>;
 
 void sort_unique(Pairs& pairs) {
-  std::sort(pairs.begin(), pairs.end());
+  if (!std::is_sorted(pairs.begin(), pairs.end())) {  // they mostly are
+    std::sort(pairs.begin(), pairs.end());
+  }
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <dynascope/trace.hpp>
 
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <utility>
@@ -54,6 +56,13 @@ Network select(const Network& network, const std::function<bool(const std::strin
         std::string& by = gone[static_cast<size_t>(end.node_layer)];
         by = by.empty() ? layer.name : by;
       }
+    }
+  }
+
+  for (const ComputedWeight& computed : network.computed) {
+    if (std::any_of(result.weight_layers.begin(), result.weight_layers.end(),
+                    [&](const WeightLayer& layer) { return layer.weight.is_alias_of(computed.value); })) {
+      result.computed.push_back(computed);
     }
   }
 

@@ -7,7 +7,8 @@
 
 namespace dynascope::network {
 
-/// Weights some of whose inputs are constants: what they add up to is not known.
+/// Weights some of whose inputs are constants. Those columns are taken apart; where it is cells of a map, or groups of
+/// a convolution, what the links add up to is not known.
 void EndFinder::find_constants() {
   constants_.resize(flow_.uses.size());
   std::vector<std::set<int64_t>> met(flow_.uses.size());
@@ -31,8 +32,14 @@ void EndFinder::find_constants() {
       }
     }
   }
+  unit_inputs_.resize(flow_.uses.size());
   for (size_t use = 0; use < met.size(); ++use) {
-    if (inputs[use] >= 0 && static_cast<int64_t>(met[use].size()) != inputs[use]) {
+    if (inputs[use] < 0 || static_cast<int64_t>(met[use].size()) == inputs[use]) {
+      continue;
+    }
+    if (flow_.uses[use].layer.groups == 1) {
+      unit_inputs_[use].assign(met[use].begin(), met[use].end());
+    } else {
       constants_[use] = "it reads constants, beside units";
     }
   }

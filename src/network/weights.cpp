@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which elements of which parameter an operator uses as its weight.
+#include "derivations.hpp"
 #include "operators.hpp"
 
 #include <ATen/ATen.h>
@@ -37,11 +38,30 @@ std::string owner_of(const std::string& path) {
   return dot == std::string::npos || dot == 0 ? path : path.substr(0, dot);
 }
 
+/// The weight has the path that it would have as a parameter of the module that most of it comes from.
+Use use_of_computed(const Call& call, const Signal& signal, const char* operator_name, int64_t output_dim) {
+  const Derivations::Weight weight = call.derivations.find(call, signal.value);
+  if (const std::string reason = unmeasurable(weight.value); !reason.empty()) {
+    throw NotFollowed("its weight is " + reason);
+  }
+  if (weight.value.dim() < 2 || (std::string(operator_name) == "linear" && weight.value.dim() != 2)) {
+    throw NotFollowed("its weight has " + std::to_string(weight.value.dim()) + " dimensions");
+  }
+  const std::string& parameter = call.tree.parameters[weight.largest].name;
+  Use use;
+  use.layer.operator_name = operator_name;
+  use.layer.weight = weight.value;
+  use.layer.transposed = (output_dim != 0) != weight.turned;
+  use.owner = owner_of(parameter);
+  use.layer.name = use.owner == parameter ? parameter : use.owner + ".weight";
+  return use;
+}
+
 }  // namespace
 
 Use use_of_parameter(const Call& call, const Signal& signal, const char* operator_name, int64_t output_dim) {
   if (signal.kind == Signal::Kind::kComputed) {
-    throw NotFollowed("its weight is computed from parameters");
+    return use_of_computed(call, signal, operator_name, output_dim);
   }
   if (signal.kind != Signal::Kind::kParameter) {
     throw NotFollowed("its weight is no parameter of the module");

@@ -72,8 +72,9 @@ class ObjectRules {
 
   // What is not declared is not looked into, so that no cycle of links leads on for ever.
   void walk(const std::string& group) {
+    const std::string folder = group == "/" ? group : group + "/";
     for (const std::string& name : file_.names(group)) {
-      const std::string path = (group == "/" ? "/" : group + "/") + name;
+      const std::string path = folder + name;
       const bool is_group = declaration_.groups.count(path) == 1;
       const auto dataset = declaration_.datasets.find(path);
       if (!require(is_group || dataset != declaration_.datasets.end(), path, "is not part of a run file")) {

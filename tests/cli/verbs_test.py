@@ -215,6 +215,17 @@ def test_info_finds_the_first_non_finite_value(runs):
     assert found["events"][0]["code"] == 3 and found["events"][0]["message"] == "first non-finite value in fc.weight"
 
 
+def test_info_says_how_much_of_the_network_is_in_the_graph(runs):
+    whole = json.loads(run("info", runs["finished"], "--json").stdout)["placement"]
+    assert whole == {"share": 1.0, "parameters": [], "operators": [], "outputs": []}
+    assert re.search(r"^in the graph +100 % of the weights$", run("info", runs["finished"]).stdout, re.MULTILINE)
+    part = json.loads(run("info", runs["sick"], "--json").stdout)["placement"]
+    assert part == {"share": 20 / 119, "parameters": ["idle.weight", "idle.bias"], "operators": ["aten::fft_rfft"],
+                    "outputs": ["output1"]}
+    assert ("16.8 % of the weights, 2 parameters in no layer (idle.weight, idle.bias), 1 operator not understood "
+            "(aten::fft_rfft), 1 output not reached (output1)") in run("info", runs["sick"]).stdout
+
+
 def test_info_text_says_it_all(runs):
     text = run("info", runs["sick"]).stdout
     for part in ("sample", "bias in, boundary one, padding true-edges, granularity unit", "conv/a", "2 x 3 x 4",

@@ -87,6 +87,17 @@ TEST_P(SameBits, NonFiniteWeights) {
                  everything(), true);
 }
 
+TEST_P(SameBits, IdentityLinks) {
+  const Network on_cpu = skip_network(at::kCPU, at::kFloat, 8), here = skip_network(device(), at::kFloat, 8);
+  EXPECT_GE(on_cpu.identity_layers.size(), 6U) << on_cpu;
+  EXPECT_TRUE(on_cpu.skipped.empty()) << on_cpu;
+  for (const Granularity granularity : {Granularity::kUnit, Granularity::kChannel}) {
+    PlanOptions options = everything();
+    options.metrics.granularity(granularity);
+    expect_cpu_row(on_cpu, here, options, true);
+  }
+}
+
 TEST_P(SameBits, MultilayerPerceptron) {
   PlanOptions options = everything();
   options.record_parameters = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "networks.hpp"
 
+#include <dynascope/trace.hpp>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
@@ -99,6 +101,29 @@ Network mixed_network(at::Device device, at::ScalarType dtype, uint64_t seed) {
   dense.sources[0].per_unit = true;
   maker.link("other.weight", maker.values({300, 600}).slice(1, 3, 590), {}, -1, -1);
   return std::move(maker.network);
+}
+
+Network skip_network(at::Device device, at::ScalarType dtype, uint64_t seed) {
+  torch::manual_seed(seed);
+  torch::nn::Module model;
+  const auto conv = [&](const char* name, int64_t in, int64_t out, int64_t padding) {
+    return model.register_module(
+        name, torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 2 * padding + 1).padding(padding)));
+  };
+  auto stem = conv("stem", 2, 8, 1), block = conv("block", 8, 8, 1), left = conv("left", 8, 4, 0);
+  auto right = conv("right", 8, 4, 1);
+  auto gate = model.register_module("gate", torch::nn::Linear(8, 8));
+  auto head = model.register_module("head", torch::nn::Linear(8 * 3 * 2, 5));
+  model.to(device, dtype);
+  const at::Tensor x = torch::randn({1, 2, 6, 5}).to(device, dtype);
+  return trace(model, [&] {
+    const at::Tensor a = stem->forward(x).relu();
+    const at::Tensor gated = (block->forward(a) + a) * gate->forward(a.mean({2, 3})).sigmoid().view({1, 8, 1, 1});
+    const at::Tensor l = left->forward(gated), r = right->forward(gated);
+    const at::Tensor joined = torch::cat({l, r}, 1) + a.flip(1);
+    const at::Tensor shrunk = torch::avg_pool2d(joined, 2) + torch::max_pool2d(a, 2);
+    return std::vector<at::Tensor>{head->forward(shrunk.flatten(1)), l, a.narrow(1, 2, 4) + r};
+  });
 }
 
 Network mlp_network(at::Device device, at::ScalarType dtype, uint64_t seed) {

@@ -15,4 +15,8 @@ Network mixed_network(at::Device device, at::ScalarType dtype, uint64_t seed);
 /// Linear layers 784-200-100-10.
 Network mlp_network(at::Device device, at::ScalarType dtype, uint64_t seed);
 
+/// A traced one with identity links of every kind: of single units and whole channels, pooled, broadcast, in another
+/// order, from a part of a layer, into a sum that a Linear reads unit by unit.
+Network skip_network(at::Device device, at::ScalarType dtype, uint64_t seed);
+
 }  // namespace dynascope::test

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <algorithm>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -128,6 +128,32 @@ TEST_F(Sequence, LastStatesAreReadLayerByLayer) {
                            {"head", in(head) + 1}});
 }
 
+TEST_F(Sequence, AFirstStateIsReadByTheWeightsOfTheStep) {
+  auto encoder = net.register_module("encoder", nn::LSTM(nn::LSTMOptions(3, 4)));
+  auto decoder = net.register_module("decoder", nn::LSTM(nn::LSTMOptions(2, 4)));
+  auto bridge = linear("bridge", 4, 5), head = linear("head", 5, 2);
+  auto cell = net.register_module("cell", nn::GRUCell(4, 5));
+  const Tensor x = torch::randn({6, 2, 3}), y = torch::randn({7, 2, 2});
+  const auto network = dynascope::trace(net, [&] {
+    const auto state = std::get<1>(encoder->forward(x));
+    const Tensor last = std::get<0>(decoder->forward(y, state))[-1];
+    return head(cell->forward(last, torch::tanh(bridge(last))));
+  });
+  const auto layer = [&](const std::string& name, const std::string& l, int64_t units) {
+    return gates(name + ".weight_ih" + l, units) + gates(name + ".weight_hh" + l, units) +
+           gates(name + ".bias_ih" + l, units) + gates(name + ".bias_hh" + l, units) +
+           columns(parameter(name + ".weight_hh" + l));
+  };
+  expect_network(network, {{"input0", 1 + columns(parameter("encoder.weight_ih_l0"))},
+                           {"encoder.l0", layer("encoder", "_l0", 4) + columns(parameter("decoder.weight_hh_l0"))},
+                           {"input1", 1 + columns(parameter("decoder.weight_ih_l0"))},
+                           {"decoder.l0", layer("decoder", "_l0", 4) + columns(bridge->weight) +
+                                              columns(parameter("cell.weight_ih"))},
+                           {"bridge", in(bridge) + columns(parameter("cell.weight_hh"))},
+                           {"cell", layer("cell", "", 5) + columns(head->weight)},
+                           {"head", in(head) + 1}});
+}
+
 TEST_F(Sequence, QueryAndKeyEndInScoresAndTheValueGoesOn) {
   auto q = linear("q", 6, 4), k = linear("k", 6, 4), v = linear("v", 6, 8), out = linear("out", 8, 6);
   const Tensor x = torch::randn({2, 5, 6}), memory = torch::randn({2, 7, 6});
@@ -233,6 +259,78 @@ TEST_F(Sequence, GatedUnitsOfOneProjectionAreItsTwoHalves) {
                                     return down(torch::silu(halves[0]) * halves[1]);
                                   }),
                  expected);
+}
+
+TEST_F(Sequence, TokensAddedUpAreTheirNodeLayer) {
+  auto fc1 = linear("fc1", 3, 4), fc2 = linear("fc2", 4, 2);
+  const Tensor x = torch::randn({2, 5, 3});
+  const Expected expected = {
+      {"input", 1 + columns(fc1->weight)}, {"fc1", in(fc1) + columns(fc2->weight)}, {"fc2", in(fc2) + 1}};
+  expect_network(dynascope::trace(net, [&] { return fc2(torch::relu(fc1(x)).sum(1)); }), expected);
+  expect_network(dynascope::trace(net, [&] { return fc2(torch::relu(fc1(x)).sum(1, true)); }), expected);
+}
+
+TEST_F(Sequence, ConstantsJoinedToUnitsLinkNothing) {
+  auto fc1 = linear("fc1", 3, 4), fc2 = linear("fc2", 9, 2);
+  const Tensor x = torch::randn({2, 3});
+  const Tensor front = net.register_buffer("front", torch::randn({2, 2}));
+  const Tensor back = net.register_parameter("back", torch::randn({3}));
+  const auto network = dynascope::trace(net, [&] {
+    return fc2(torch::cat({front, torch::relu(fc1(x)), back.expand({2, 3})}, 1));
+  });
+  const Tensor linked = fc2->weight.narrow(1, 2, 4);
+  EXPECT_EQ(network.node_layers.size(), 3U) << network;
+  EXPECT_EQ(weight_names(network),
+            (std::vector<std::string>{"fc1.weight", "fc2.weight[:, 0:2]", "fc2.weight[:, 2:6]", "fc2.weight[:, 6:9]"}))
+      << network;
+  expect_close(units_of(network, "fc1"), in(fc1) + columns(linked));
+  expect_close(units_of(network, "fc2"), rows(linked) + as_double(fc2->bias) + 1);
+  ASSERT_EQ(network.skipped.size(), 2U) << network;
+  EXPECT_EQ(network.skipped[0].reason, "it reads constants");
+}
+
+TEST_F(Sequence, ConstantChannelsOfAMapLinkNothing) {
+  auto conv = net.register_module("conv", nn::Conv2d(nn::Conv2dOptions(3, 2, 2)));
+  auto next = net.register_module("next", nn::Conv2d(nn::Conv2dOptions(4, 1, 1)));
+  const Tensor x = torch::randn({2, 3, 4, 4});
+  const Tensor grid = net.register_buffer("grid", torch::rand({2, 2, 3, 3}));
+  const auto network = dynascope::trace(net, [&] { return next->forward(torch::cat({conv->forward(x), grid}, 1)); });
+  EXPECT_EQ(network.node_layers.size(), 3U) << network;
+  const Tensor linked = as_double(next->weight).narrow(1, 0, 2).flatten();
+  const Tensor inward = as_double(conv->weight).sum({1, 2, 3}) + as_double(conv->bias);
+  expect_close(units_of(network, "conv"), (inward + linked).view({2, 1}).expand({2, 9}).flatten());
+  expect_close(units_of(network, "next"), (linked.sum() + as_double(next->bias) + 1).expand({9}));
+}
+
+TEST_F(Sequence, TwoOrdersOfOneNodeLayerAreNotAddedUp) {
+  auto fc1 = linear("fc1", 3, 4), fc2 = linear("fc2", 4, 2);
+  const Tensor x = torch::randn({2, 3});
+  const auto sums = std::vector<std::function<Tensor(const Tensor&)>>{[](const Tensor& h) { return h + h.flip(1); },
+                                                                      [](const Tensor& h) { return h * h.roll(1, 1); },
+                                                                      [](const Tensor& h) { return h.flip(1) - h; }};
+  for (const auto& sum : sums) {
+    const auto network = dynascope::trace(net, [&] { return fc2(sum(fc1(x))); });
+    EXPECT_EQ(node_names(network), (std::vector<std::string>{"input", "fc2"})) << network;
+    ASSERT_EQ(network.skipped.size(), 2U) << network;
+    EXPECT_EQ(network.skipped[0].name, "fc1");
+    EXPECT_NE(network.skipped[0].reason.find("another order"), std::string::npos) << network;
+  }
+}
+
+TEST_F(Sequence, TwoNodeLayersAreAddedUpInAnyOrder) {
+  auto fc2 = linear("fc2", 4, 2);
+  const Tensor x = torch::randn({2, 3});
+  auto fc3 = linear("fc3", 3, 2), fc4 = linear("fc4", 3, 2);
+  const auto network = dynascope::trace(net, [&] {
+    const Tensor a = fc3(x), b = fc4(x);
+    return std::make_tuple(fc2(torch::cat({a, b}, 1) + torch::cat({b, a}, 1)), a, b);
+  });
+  const Tensor both = columns(fc2->weight);
+  expect_network(network, {{"input", 1 + columns(fc3->weight) + columns(fc4->weight)},
+                           {"fc3", in(fc3) + 2 + 1},
+                           {"fc4", in(fc4) + 2 + 1},
+                           {"add0", 2 + both},
+                           {"fc2", in(fc2) + 1}});
 }
 
 TEST_F(Sequence, HandWrittenNormalisationIsTransparent) {

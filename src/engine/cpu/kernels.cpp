@@ -624,10 +624,19 @@ void clear(CarefulLanes& lanes, int count) {
 InstructionSet best_instruction_set() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) {
+#if defined(__clang__) && __clang_major__ < 18  // knows features, no levels
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+#else
+  const bool v3 = __builtin_cpu_supports("x86-64-v3");
+  const bool v4 = __builtin_cpu_supports("x86-64-v4");
+#endif
+  if (v4) {
     return InstructionSet::kX86_64_v4;
   }
-  if (__builtin_cpu_supports("x86-64-v3")) {
+  if (v3) {
     return InstructionSet::kX86_64_v3;
   }
 #endif
