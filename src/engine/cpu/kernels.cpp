@@ -534,6 +534,27 @@ DYNASCOPE_INLINE void widen_all(const T* from, float* to, int count) {
   }
 }
 
+template <typename V>
+DYNASCOPE_INLINE void find_bins(const float* values, int count, const QuickBins& bins, int32_t* slots) {
+  using Floats = typename V::Floats;
+  using Bits = typename V::Bits;
+  const Floats most = Floats{} + (static_cast<float>(bins.bins) + 0.5F);
+  const Floats least = Floats{} - 0.5F;
+  for (int i = 0; i < count; i += V::kLanes) {
+    Floats value;
+    load<V>(values + i, value);
+    const Floats place = Greater()(least, Lesser()(most, (value - bins.low) * bins.scale)) + 1.0F;
+    const Bits slot = __builtin_convertvector(place, Bits);
+    const Floats part = place - __builtin_convertvector(slot, Floats);
+    // By sign bits: the compiler cuts comparisons that are no minima into single values.
+    const Floats room = Lesser()(part, 1.0F - part) - bins.slack;
+    const Floats zero = value - value;  // NaN where it is not finite
+    const Bits near = reinterpret_cast<Bits>(room) >> 31;
+    const Bits bits = reinterpret_cast<Bits>(zero);
+    *reinterpret_cast<typename V::UnalignedBits*>(slots + i) = slot | near | ((bits | -bits) >> 31);
+  }
+}
+
 DYNASCOPE_INLINE void add_channel(const double* values, const double* coefficients, int64_t taps, int64_t positions,
                                   int64_t count, double* __restrict sums) {
   for (int64_t tap = 0; tap < taps; ++tap) {
@@ -572,33 +593,36 @@ DYNASCOPE_INLINE void narrow(const double* from, float* __restrict to, int64_t c
   }
 }
 
-#define DYNASCOPE_KERNELS(set, bytes, ...)                                                                          \
-  __VA_ARGS__ void add_plain_##set(const Run<float>& run, PlainLanes& lanes, double* row_sums) {                    \
-    add_plain<Vectors<bytes>>(run, lanes, row_sums);                                                                \
-  }                                                                                                                 \
-  __VA_ARGS__ void add_careful_##set(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) { \
-    add_careful(run, shift, lanes, row_sums);                                                                       \
-  }                                                                                                                 \
-  __VA_ARGS__ void fold_plain_##set(const PlainLanes& lanes, int count, PlainSums& sums) {                          \
-    fold_plain<Vectors<bytes>>(lanes, count, sums);                                                                 \
-  }                                                                                                                 \
-  __VA_ARGS__ void fold_careful_##set(const CarefulLanes& lanes, int count, LaneSums& sums) {                       \
-    fold_careful(lanes, count, sums);                                                                               \
-  }                                                                                                                 \
-  __VA_ARGS__ void widen_bfloat16_##set(const BFloat16* from, float* to, int count) { widen_all(from, to, count); } \
-  __VA_ARGS__ void widen_float16_##set(const Float16* from, float* to, int count) { widen_all(from, to, count); }   \
-  __VA_ARGS__ void add_channel_##set(const double* values, const double* coefficients, int64_t taps,                \
-                                     int64_t positions, int64_t count, double* sums) {                              \
-    add_channel(values, coefficients, taps, positions, count, sums);                                                \
-  }                                                                                                                 \
-  __VA_ARGS__ void add_units_##set(const double* strengths, const int64_t* multiplicity, int count, double shift,   \
-                                   CarefulLanes& lanes) {                                                           \
-    add_units(strengths, multiplicity, count, shift, lanes);                                                        \
-  }                                                                                                                 \
-  __VA_ARGS__ void narrow_##set(const double* from, float* to, int64_t count) { narrow(from, to, count); }          \
-  constexpr Kernels kKernels_##set = {add_plain_##set,    add_careful_##set,    fold_plain_##set,                   \
-                                      fold_careful_##set, widen_bfloat16_##set, widen_float16_##set,                \
-                                      add_channel_##set,  add_units_##set,      narrow_##set};
+#define DYNASCOPE_KERNELS(set, bytes, ...)                                                                             \
+  __VA_ARGS__ void add_plain_##set(const Run<float>& run, PlainLanes& lanes, double* row_sums) {                       \
+    add_plain<Vectors<bytes>>(run, lanes, row_sums);                                                                   \
+  }                                                                                                                    \
+  __VA_ARGS__ void add_careful_##set(const Run<double>& run, double shift, CarefulLanes& lanes, double* row_sums) {    \
+    add_careful(run, shift, lanes, row_sums);                                                                          \
+  }                                                                                                                    \
+  __VA_ARGS__ void fold_plain_##set(const PlainLanes& lanes, int count, PlainSums& sums) {                             \
+    fold_plain<Vectors<bytes>>(lanes, count, sums);                                                                    \
+  }                                                                                                                    \
+  __VA_ARGS__ void fold_careful_##set(const CarefulLanes& lanes, int count, LaneSums& sums) {                          \
+    fold_careful(lanes, count, sums);                                                                                  \
+  }                                                                                                                    \
+  __VA_ARGS__ void widen_bfloat16_##set(const BFloat16* from, float* to, int count) { widen_all(from, to, count); }    \
+  __VA_ARGS__ void widen_float16_##set(const Float16* from, float* to, int count) { widen_all(from, to, count); }      \
+  __VA_ARGS__ void find_bins_##set(const float* values, int count, const QuickBins& bins, int32_t* slots) {            \
+    find_bins<Vectors<bytes>>(values, count, bins, slots);                                                             \
+  }                                                                                                                    \
+  __VA_ARGS__ void add_channel_##set(const double* values, const double* coefficients, int64_t taps,                   \
+                                     int64_t positions, int64_t count, double* sums) {                                 \
+    add_channel(values, coefficients, taps, positions, count, sums);                                                   \
+  }                                                                                                                    \
+  __VA_ARGS__ void add_units_##set(const double* strengths, const int64_t* multiplicity, int count, double shift,      \
+                                   CarefulLanes& lanes) {                                                              \
+    add_units(strengths, multiplicity, count, shift, lanes);                                                           \
+  }                                                                                                                    \
+  __VA_ARGS__ void narrow_##set(const double* from, float* to, int64_t count) { narrow(from, to, count); }             \
+  constexpr Kernels kKernels_##set = {add_plain_##set,      add_careful_##set,   fold_plain_##set, fold_careful_##set, \
+                                      widen_bfloat16_##set, widen_float16_##set, find_bins_##set,  add_channel_##set,  \
+                                      add_units_##set,      narrow_##set};
 
 DYNASCOPE_KERNELS(baseline, 16, __attribute__((flatten)))
 #if defined(__x86_64__)

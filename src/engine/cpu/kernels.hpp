@@ -51,6 +51,12 @@ struct alignas(64) CarefulLanes {
   double nonfinite[kTileLanes];             ///< counts, exact
 };
 
+/// Equally wide bins in float32: what is nearer to an edge than `slack` bins is left to bin_of().
+struct QuickBins {
+  float low, scale, slack;
+  int bins;
+};
+
 enum class InstructionSet { kBaseline, kX86_64_v3, kX86_64_v4 };
 
 struct Kernels {
@@ -63,6 +69,8 @@ struct Kernels {
   void (*fold_careful)(const CarefulLanes& lanes, int count, LaneSums& sums);
   void (*widen_bfloat16)(const BFloat16* from, float* to, int count);
   void (*widen_float16)(const Float16* from, float* to, int count);
+  /// What bin_of() tells; -1 too where only that can tell. Reads and writes up to the next multiple of kMinima.
+  void (*find_bins)(const float* values, int count, const QuickBins& bins, int32_t* slots);
 
   /// sums[i] += values[tap] * coefficients[tap * positions + i], tap after tap, where that coefficient is not 0.
   void (*add_channel)(const double* values, const double* coefficients, int64_t taps, int64_t positions, int64_t count,

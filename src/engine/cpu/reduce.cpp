@@ -5,6 +5,7 @@
 // Threads take strips of such tiles from one queue, so that a slow thread holds up nobody; where a sum goes is the
 // tile's business alone.
 
+#include "engine/cpu/counts.hpp"
 #include "engine/cpu/kernels.hpp"
 #include "engine/cpu/passes.hpp"
 
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <mutex>
 #include <optional>
-#include <utility>
 #include <vector>
 
 namespace dynascope::engine::cpu {
@@ -124,50 +124,6 @@ class TileReader {
   int64_t* offsets_;
 };
 
-// Counts of one weight layer, gathered by one thread.
-class Counts {
- public:
-  Counts(const Tables& tables, std::byte* row, std::mutex& mutex)
-      : tables_(tables), row_(row), mutex_(mutex), slots_(static_cast<size_t>(tables.histogram_bins) + 2) {}
-  ~Counts() { flush(); }
-  Counts(const Counts&) = delete;
-  Counts& operator=(const Counts&) = delete;
-
-  void add(int64_t link, const double* values, int count) {
-    if (link != link_) {
-      flush();
-      link_ = link;
-      axis_ = histogram_axis(tables_, link);
-    }
-    for (int i = 0; i < count; ++i) {
-      const int64_t slot = bin_of(axis_, values[i]);
-      if (slot >= 0) {
-        ++slots_[static_cast<size_t>(slot)];
-      }
-    }
-  }
-
- private:
-  void flush() {
-    if (link_ < 0) {
-      return;
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    auto* counts =
-        reinterpret_cast<int64_t*>(row_ + tables_.offsets.histogram) + link_ * static_cast<int64_t>(slots_.size());
-    for (size_t slot = 0; slot < slots_.size(); ++slot) {
-      counts[slot] += std::exchange(slots_[slot], 0);
-    }
-  }
-
-  const Tables& tables_;
-  std::byte* row_;
-  std::mutex& mutex_;
-  std::vector<int64_t> slots_;
-  HistogramAxis axis_{};
-  int64_t link_ = -1;
-};
-
 class TileReduction {
  public:
   TileReduction(const Tables& tables, int64_t index, Scratch& scratch, int place)
@@ -237,14 +193,23 @@ class TileReduction {
   void count(Counts& counts) {
     for (int first = 0; first < tile_.rows; first += kRunRows) {
       const int rows = std::min(kRunRows, tile_.rows - first);
-      reader_.read(first, rows, scratch_.wide);
-      for (int i = 0; i < rows; ++i) {
-        counts.add(matrix_.weight_layer, scratch_.wide[i], reader_.lanes());
+      if (is_short()) {
+        count_rows(counts, first, rows, scratch_.brief);
+      } else {
+        count_rows(counts, first, rows, scratch_.wide);
       }
     }
   }
 
  private:
+  template <typename T, size_t kWidth>
+  void count_rows(Counts& counts, int first, int rows, T (*values)[kWidth]) {
+    reader_.read(first, rows, values);
+    for (int i = 0; i < rows; ++i) {
+      counts.add(matrix_.weight_layer, values[i], reader_.lanes());
+    }
+  }
+
   template <typename T>
   Run<T> empty_run(int first_row) const {
     return {
