@@ -189,7 +189,7 @@ void measured(Maker& maker, const RunDescription& description, const RowLayout& 
     const bool named = column != nullptr || span.shape.empty();
     std::vector<Axis> axes{Axis{named ? "/step" : ""}};
     for (size_t axis = 0; axis < span.shape.size(); ++axis) {
-      axes.push_back({named ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
+      axes.push_back({column != nullptr ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
     }
     const h5::Meaning meaning =
         column != nullptr ? h5::Meaning{column->long_name, column->units} : h5::Meaning{"values of a parameter", "1"};
