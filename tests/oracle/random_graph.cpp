@@ -81,11 +81,17 @@ class Generator {
   void convolve(size_t from) {
     const int64_t in = sizes(from)[1];
     const int64_t smallest = std::min(sizes(from)[2], sizes(from)[3]);
+    if (smallest <= 5 && chance(20)) {
+      deconvolve(from);
+      return;
+    }
     const int64_t kernel = pick(1, std::min<int64_t>(3, smallest));
     const int64_t groups = in % 2 == 0 && chance(20) ? 2 : 1;
     auto options = nn::Conv2dOptions(in, 2 * pick(1, 3), kernel).groups(groups).bias(chance(70));
     const bool same = chance(60);
     options.padding(same && kernel % 2 == 1 ? kernel / 2 : pick(0, 1)).stride(!same && smallest > 4 ? pick(1, 2) : 1);
+    const int64_t dilation = kernel == 2 && smallest > 4 && chance(30) ? 2 : 1;
+    options.dilation(dilation);
     const bool mirrored = kernel == 3 && smallest > 3 && chance(15);
     if (mirrored) {
       options.padding(1).stride(1).padding_mode(torch::kReflect);
@@ -101,14 +107,41 @@ class Generator {
     const at::Tensor weight = conv->weight;
     const std::vector<int64_t> stride = {options.stride()->at(0), options.stride()->at(1)};
     const int64_t padding = std::get<torch::ExpandingArray<2>>(options.padding())->at(0);
-    node.map = [weight, stride, padding, groups, mirrored](const at::Tensor& x) {
+    node.map = [weight, stride, padding, dilation, groups, mirrored](const at::Tensor& x) {
       const at::Tensor w = weight.detach().to(at::kDouble);
       const at::Tensor cells = mirrored ? at::reflection_pad2d(x, {1, 1, 1, 1}) : x;
-      const std::vector<int64_t> around(2, mirrored ? 0 : padding), ones(2, 1);
-      return at::conv2d(cells, w, at::Tensor(), stride, around, ones, groups);
+      const std::vector<int64_t> around(2, mirrored ? 0 : padding), apart(2, dilation);
+      return at::conv2d(cells, w, at::Tensor(), stride, around, apart, groups);
     };
     transparent(add(std::move(node),
                     "conv k" + std::to_string(kernel) + " g" + std::to_string(groups) + (mirrored ? " reflect" : "")));
+  }
+
+  void deconvolve(size_t from) {
+    const int64_t in = sizes(from)[1];
+    const int64_t kernel = pick(2, 3), stride = pick(1, 2), padding = pick(0, kernel - 2);
+    const int64_t groups = in % 2 == 0 && chance(30) ? 2 : 1;
+    const std::string name = "up" + std::to_string(graph_->nodes.size());
+    const auto up =
+        graph_->module.register_module(name, nn::ConvTranspose2d(nn::ConvTranspose2dOptions(in, 2 * pick(1, 3), kernel)
+                                                                     .stride(stride)
+                                                                     .padding(padding)
+                                                                     .output_padding(stride - 1)
+                                                                     .groups(groups)
+                                                                     .bias(chance(70))));
+    GraphNode node;
+    node.kind = Kind::kWeight;
+    node.arguments = {from};
+    node.name = name;
+    node.bias = up->bias;
+    node.run = [up](const Tensors& x) mutable { return up->forward(x[0]); };
+    const at::Tensor weight = up->weight;
+    node.map = [weight, stride, padding, groups](const at::Tensor& x) {
+      const std::vector<int64_t> steps(2, stride), around(2, padding), extra(2, stride - 1), ones(2, 1);
+      return at::conv_transpose2d(x, weight.detach().to(at::kDouble), at::Tensor(), steps, around, extra, groups, ones);
+    };
+    transparent(add(std::move(node),
+                    "up k" + std::to_string(kernel) + " s" + std::to_string(stride) + " g" + std::to_string(groups)));
   }
 
   void resample(size_t from) {
