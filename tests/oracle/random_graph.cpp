@@ -149,7 +149,15 @@ class Generator {
     GraphNode node;
     node.kind = Kind::kResampling;
     node.arguments = {from};
-    if (smallest >= 4 && chance(60)) {
+    // Of a sum that no convolution stands beside, the mean is that of no unit positions: it would be transparent.
+    const std::set<size_t> from_what = sources(from);
+    const bool positions = std::all_of(from_what.begin(), from_what.end(),
+                                       [this](size_t source) { return graph_->nodes[source].kind == Kind::kWeight; });
+    if (smallest >= 2 && positions && chance(15)) {
+      node.name = "mean";
+      node.map = [](const at::Tensor& x) { return x.mean({2, 3}, true); };
+      node.run = [map = node.map](const Tensors& x) { return map(x[0]); };
+    } else if (smallest >= 4 && chance(60)) {
       const bool most = chance(50);
       node.name = "window of 2";
       node.map = [](const at::Tensor& x) { return at::avg_pool2d(x, 2); };
@@ -175,12 +183,14 @@ class Generator {
     transparent(add(std::move(node), name));
   }
 
-  /// Others of the same map size, maybe of the same channels.
+  /// Others of the same map size; or of the same channels too, where a map of one cell will do.
   std::vector<size_t> partners(size_t of, bool channels) const {
     std::vector<size_t> result;
     for (size_t i = 1; i < graph_->nodes.size(); ++i) {
       const auto& own = sizes(i);
-      const bool fits = own[2] == sizes(of)[2] && own[3] == sizes(of)[3] && (!channels || own[1] == sizes(of)[1]);
+      const bool same = own[2] == sizes(of)[2] && own[3] == sizes(of)[3];
+      const bool broadcast = channels && own[2] == 1 && own[3] == 1;
+      const bool fits = (same || broadcast) && (!channels || own[1] == sizes(of)[1]);
       std::vector<size_t> common;
       const std::set<size_t> mine = sources(i), other = sources(of);
       std::set_intersection(mine.begin(), mine.end(), other.begin(), other.end(), std::back_inserter(common));
@@ -219,7 +229,13 @@ class Generator {
     node.run = [how](const Tensors& x) {
       return how == 0 ? x[0] + x[1] : how == 1 ? x[0] - x[1] : how == 2 ? x[0].clone().add_(x[1]) : x[0] * x[1];
     };
-    transparent(add(std::move(node), node.name));
+    const bool broadcast = sizes(node.arguments[0]) != sizes(node.arguments[1]);
+    const std::string name = node.name;
+    const size_t sum = add(std::move(node), name);
+    transparent(sum);
+    if (broadcast) {
+      convolve(sum);  // tells positions apart: without, a copy in each of them is one link to a channel
+    }
   }
 
   void join(size_t from) {
