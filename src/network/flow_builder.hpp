@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-// What every operator does to a Flow. The readers of operators and NetworkBuilder say it in these words.
+// What every operator does to a Flow. The readers of operators and NetworkBuilder say it in these words. Three sources:
+// flow_builder.cpp has what reads and writes, flow_shapes.cpp what only moves units, combine.cpp sums and joins.
 
 #include "atoms.hpp"
 #include "flow.hpp"

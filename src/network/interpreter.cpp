@@ -7,9 +7,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <exception>
 #include <iterator>
-#include <numeric>
 #include <utility>
 
 namespace dynascope::network {

