@@ -9,6 +9,7 @@ mutations (scripts/faults).
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ FULL = os.environ.get("FAULTS_FULL") == "1"
 LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"
 VERBS = [["info"], ["show"], ["validate"], ["watch"], ["recover"]]
 HUGE = 2**63 - 1
+SANITIZER = 99  # its exit status (CMakePresets.json)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,13 @@ def samples(tmp_path_factory):
     return folder
 
 
+def not_ours(report):
+    """The address sanitizer stops where operator new would have thrown, and in HDF5, which crashes on some files (what the
+    child process is for)."""
+    frames = re.findall(rb"^ *#[0-2] .*", report, re.MULTILINE)[:3]
+    return b"allocation-size-too-big" in report or any(b"libhdf5" in frame for frame in frames)
+
+
 def give(path, verb, hint):
     """Runs one verb on the file and returns its status."""
     copy = path.with_suffix(".copy")
@@ -53,8 +62,8 @@ def give(path, verb, hint):
     done = subprocess.run([CLI, *arguments], capture_output=True, timeout=60)
     spent = time.monotonic() - begun
     assert spent < 10, f"{hint}, {verb}: {spent} s"
-    if done.returncode == 99 and b"allocation-size-too-big" in done.stderr:
-        return 2  # the address sanitizer stops where operator new would have thrown
+    if done.returncode == SANITIZER and not_ours(done.stderr):
+        return 2
     assert done.returncode in (0, 1, 2), f"{hint}, {verb}: status {done.returncode}"
     if done.returncode == 2:
         assert done.stdout == b"" and done.stderr.count(b"\n") == 1, f"{hint}, {verb}: {done.stdout + done.stderr}"
