@@ -29,7 +29,7 @@ class Measured {
   Measured(const Network& network, const MetricOptions& options)
       : replicas_(engine::replicas_of(network)),
         plan_(replicas_ ? engine::side_by_side(network, *replicas_) : network, only(options)),
-        row_((engine::compute_weights(network), engine::make_backend(plan_, 0)->measure_to_tensor(false))) {}
+        row_(measure(network, plan_)) {}
 
   /// What is measured of each layer of a kind: (layers,), with the replica axis in front where there is one.
   at::Tensor per_layer(const std::string& path) const {
@@ -70,6 +70,11 @@ class Measured {
   }
 
  private:
+  static at::Tensor measure(const Network& network, const engine::Plan& plan) {
+    engine::compute_weights(network);
+    return engine::make_backend(plan, 0)->measure_to_tensor(false);
+  }
+
   at::Tensor span(const std::string& path) const {
     const Span& span = plan_.layout().at(path);
     const at::ScalarType type = span.type == RowType::kFloat32   ? at::kFloat
