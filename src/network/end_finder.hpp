@@ -100,7 +100,7 @@ class EndFinder {
   // parts.cpp
   void take_apart(size_t use);
   std::optional<std::vector<Part>> parts_of(size_t use) const;
-  std::vector<Part> split_inputs(Part part, const std::vector<int64_t>& units, int64_t inputs) const;
+  std::vector<Part> split_inputs(const Part& part, const std::vector<int64_t>& units, int64_t inputs) const;
   std::optional<Contact> cut(Contact contact, int64_t first, int64_t count) const;
 
   Candidate& candidate(int32_t position) { return candidates_[static_cast<size_t>(position)]; }

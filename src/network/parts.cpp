@@ -67,7 +67,7 @@ void EndFinder::take_apart(size_t use) {
   if (!unit_inputs_[use].empty()) {
     std::vector<Part> split;
     for (Part& part : parts) {
-      for (Part& own : split_inputs(std::move(part), unit_inputs_[use], inputs_of(flow_.uses[use].layer))) {
+      for (Part& own : split_inputs(part, unit_inputs_[use], inputs_of(flow_.uses[use].layer))) {
         split.push_back(std::move(own));
       }
     }
@@ -76,7 +76,7 @@ void EndFinder::take_apart(size_t use) {
 }
 
 /// Ranges of inputs that are units, and of constants, which link nothing.
-std::vector<Part> EndFinder::split_inputs(Part part, const std::vector<int64_t>& units, int64_t inputs) const {
+std::vector<Part> EndFinder::split_inputs(const Part& part, const std::vector<int64_t>& units, int64_t inputs) const {
   std::vector<Part> result;
   bool bias = true;
   for (int64_t first = 0; first < inputs;) {

@@ -548,9 +548,9 @@ DYNASCOPE_INLINE void find_bins(const float* values, int count, const QuickBins&
     const Floats part = place - __builtin_convertvector(slot, Floats);
     // By sign bits: the compiler cuts comparisons that are no minima into single values.
     const Floats room = Lesser()(part, 1.0F - part) - bins.slack;
-    const Floats zero = value - value;  // NaN where it is not finite
+    const Floats zero = value * 0.0F;  // NaN where it is not finite
     const Bits near = reinterpret_cast<Bits>(room) >> 31;
-    const Bits bits = reinterpret_cast<Bits>(zero);
+    const Bits bits = reinterpret_cast<Bits>(zero) & 0x7FFFFFFF;
     *reinterpret_cast<typename V::UnalignedBits*>(slots + i) = slot | near | ((bits | -bits) >> 31);
   }
 }
