@@ -43,12 +43,18 @@ Counts::~Counts() { flush(); }
 
 void Counts::add(int64_t link, const float* values, int count) {
   turn_to(link);
-  int32_t slots[kTileLanes + kMinima];
-  if (quick_) {
-    kernels().find_bins(values, count, *quick_, slots);
+  if (seen_ < kWorth && seen_ + count >= kWorth) {
+    quick_ = quick_bins(axis_);
   }
+  seen_ += count;
+  if (!quick_) {
+    add_slowly(values, count);
+    return;
+  }
+  int32_t slots[kTileLanes + kMinima];
+  kernels().find_bins(values, count, *quick_, slots);
   for (int i = 0; i < count; ++i) {
-    const int64_t slot = quick_ && slots[i] >= 0 ? slots[i] : bin_of(axis_, static_cast<double>(values[i]));
+    const int64_t slot = slots[i] >= 0 ? slots[i] : bin_of(axis_, static_cast<double>(values[i]));
     if (slot >= 0) {
       ++counts_[static_cast<size_t>(i % kTables) * slots_ + static_cast<size_t>(slot)];
     }
@@ -57,8 +63,13 @@ void Counts::add(int64_t link, const float* values, int count) {
 
 void Counts::add(int64_t link, const double* values, int count) {
   turn_to(link);
+  add_slowly(values, count);
+}
+
+template <typename T>
+void Counts::add_slowly(const T* values, int count) {
   for (int i = 0; i < count; ++i) {
-    const int64_t slot = bin_of(axis_, values[i]);
+    const int64_t slot = bin_of(axis_, static_cast<double>(values[i]));
     if (slot >= 0) {
       ++counts_[static_cast<size_t>(slot)];
     }
@@ -70,7 +81,8 @@ void Counts::turn_to(int64_t link) {
     flush();
     link_ = link;
     axis_ = histogram_axis(tables_, link);
-    quick_ = quick_bins(axis_);
+    quick_.reset();
+    seen_ = 0;
   }
 }
 
@@ -80,7 +92,7 @@ void Counts::flush() {
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   auto* sums = reinterpret_cast<int64_t*>(row_ + tables_.offsets.histogram) + link_ * static_cast<int64_t>(slots_);
-  for (size_t i = 0; i < counts_.size(); ++i) {
+  for (size_t i = 0; i < (quick_ ? kTables : 1) * slots_; ++i) {
     sums[i % slots_] += std::exchange(counts_[i], 0);
   }
 }

@@ -25,10 +25,13 @@ class Counts {
   void add(int64_t link, const double* values, int count);
 
  private:
+  template <typename T>
+  void add_slowly(const T* values, int count);
   void turn_to(int64_t link);
   void flush();
 
-  static constexpr int kTables = 4;  // taken in turns: an equal slot need not wait for the last increment
+  static constexpr int kTables = 4;    // taken in turns: an equal slot need not wait for the last increment
+  static constexpr int kWorth = 4096;  // values of a layer before QuickBins and more than one table pay
 
   const Tables& tables_;
   std::byte* row_;
@@ -38,6 +41,7 @@ class Counts {
   HistogramAxis axis_{};
   std::optional<QuickBins> quick_;
   int64_t link_ = -1;
+  int64_t seen_ = 0;
 };
 
 }  // namespace dynascope::engine::cpu
