@@ -14,6 +14,7 @@ import statistics
 import matplotlib
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.fonttype"] = "none"  # letters, not their outlines
 from matplotlib import pyplot  # noqa: E402
 
 # Per weight of a row: a square, a magnitude, two bounds; of eight rows, the additions of three sums (seven eighths each) and
@@ -73,7 +74,7 @@ def main():
     axes.set(xscale="log", yscale="log", xlim=(0.1, 10), xlabel="operations per byte read",
              ylabel="billion operations per second", title="One row (blue) and what a user would write (orange), one thread")
     axes.legend(fontsize=8, loc="lower right")
-    figure.savefig(arguments.output)
+    figure.savefig(arguments.output, metadata={"Date": None})
 
 
 if __name__ == "__main__":
