@@ -5,6 +5,8 @@
 
 #include "engine/cpu/counts.hpp"
 
+#include "instruction_sets.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -74,16 +76,7 @@ std::vector<float> values_around(const std::vector<double>& edges, std::mt19937&
   return values;
 }
 
-class Counting : public testing::TestWithParam<cpu::InstructionSet> {
- protected:
-  void SetUp() override {
-    if (GetParam() > cpu::best_instruction_set()) {
-      GTEST_SKIP() << "this processor lacks the instruction set";
-    }
-    cpu::use(GetParam());
-  }
-  void TearDown() override { cpu::use(cpu::best_instruction_set()); }
-};
+class Counting : public OnInstructionSet {};
 
 TEST_P(Counting, EveryValueFallsIntoItsBinHoweverCloseToAnEdge) {
   constexpr unsigned kSeed = 31;
@@ -118,9 +111,7 @@ TEST_P(Counting, SubnormalBinsAreCountedToo) {
   EXPECT_EQ(counted_by_engine(edges, values), counted(edges, values));
 }
 
-INSTANTIATE_TEST_SUITE_P(InstructionSets, Counting,
-                         testing::Values(cpu::InstructionSet::kBaseline, cpu::InstructionSet::kX86_64_v3,
-                                         cpu::InstructionSet::kX86_64_v4));
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Counting, instruction_sets(), instruction_set_name);
 
 }  // namespace
 }  // namespace dynascope::test

@@ -8,6 +8,7 @@
 #include "engine/cpu/kernels.hpp"
 #include "engine/cpu/passes.hpp"
 #include "hand_network.hpp"
+#include "instruction_sets.hpp"
 
 #include <cstring>
 #include <random>
@@ -223,26 +224,9 @@ at::Tensor random_weight(uint64_t seed) {
   return pick(0, 3) == 0 ? weight.transpose(0, 1).contiguous().transpose(0, 1) : weight;
 }
 
-class Tree : public ::testing::TestWithParam<cpu::InstructionSet> {
- protected:
-  void SetUp() override {
-    if (GetParam() > cpu::best_instruction_set()) {
-      GTEST_SKIP() << "this processor lacks the instructions";
-    }
-    cpu::use(GetParam());
-  }
-  void TearDown() override { cpu::use(cpu::best_instruction_set()); }
-};
+class Tree : public OnInstructionSet {};
 
-std::string instruction_set_name(const ::testing::TestParamInfo<cpu::InstructionSet>& set) {
-  const char* names[] = {"Baseline", "X86_64_v3", "X86_64_v4"};
-  return names[static_cast<size_t>(set.param)];
-}
-
-INSTANTIATE_TEST_SUITE_P(InstructionSets, Tree,
-                         ::testing::Values(cpu::InstructionSet::kBaseline, cpu::InstructionSet::kX86_64_v3,
-                                           cpu::InstructionSet::kX86_64_v4),
-                         instruction_set_name);
+INSTANTIATE_TEST_SUITE_P(InstructionSets, Tree, instruction_sets(), instruction_set_name);
 
 TEST_P(Tree, RandomWeightsAreAddedToTheLetter) {
   for (uint64_t seed = 0; seed < 1000; ++seed) {

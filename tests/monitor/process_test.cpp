@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What may happen to a process that trains: forks, exceptions, an exit while the disk is stuck, several runs at once.
 #include "nets.hpp"
+#include "support/long_tests.hpp"
 
 #include <dynascope/run_file.hpp>
 #include <dynascope/validate.hpp>
@@ -244,8 +245,7 @@ TEST_F(ProcessTest, TheProgramsOwnHdf5WorkOnAnotherThreadGoesOn) {
 
 // tests/faults kills the writer alone, without LibTorch and therefore often; this is the whole of it.
 TEST_F(ProcessTest, AKilledTrainingLeavesEveryRowThatWasReportedWrittenBitForBit) {
-  const char* wanted = std::getenv("DYNASCOPE_LONG_TESTS");
-  const int kills = wanted != nullptr && std::string(wanted) == "1" ? 100 : 8;
+  const int kills = test::long_tests() ? 100 : 8;
   constexpr unsigned kSeed = 20261124;
   std::mt19937 chance(kSeed);
   int64_t most = 0;

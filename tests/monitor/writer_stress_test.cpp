@@ -2,21 +2,14 @@
 // Three threads at one writer, for the thread sanitizer: 200,000 operations of its queue, or ten million where
 // DYNASCOPE_LONG_TESTS=1 (scripts/test --full, under that sanitizer).
 #include "fakes.hpp"
+#include "support/long_tests.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <iostream>
-#include <string>
 
 namespace dynascope::monitor {
 namespace {
-
-int64_t operations() {
-  const char* wanted = std::getenv("DYNASCOPE_LONG_TESTS");
-  return wanted != nullptr && std::string(wanted) == "1" ? 10'000'000 : 200'000;
-}
 
 // Remembers only what goes wrong. Without locks of its own: the writer is to call it from one thread at a time.
 class CheckingSink final : public Sink {
@@ -46,7 +39,7 @@ class WriterStressTest : public testing::TestWithParam<WhenFull> {};
 // A row is two operations, to acquire a slot and to push; an event or a flush is one.
 TEST_P(WriterStressTest, ThreeThreadsLoseNothingAndKeepTheOrder) {
   constexpr int64_t kSlots = 16;
-  const int64_t total = operations();
+  const int64_t total = test::long_tests() ? 10'000'000 : 200'000;
   const int64_t rows = total * 4 / 10;
   const int64_t events = total / 10;
   const int64_t flushes = total - 2 * rows - events;
