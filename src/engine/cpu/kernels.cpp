@@ -485,7 +485,7 @@ DYNASCOPE_INLINE T fold_lanes(const T* values, int count, Join join) {
 
 // Lanes of a plain tile, whose last vector ends in zeros.
 template <typename V>
-DYNASCOPE_INLINE double folded_lanes(const double* lanes, int count) {
+DYNASCOPE_INLINE double sum_of_lanes(const double* lanes, int count) {
   using Doubles = typename V::Doubles;
   constexpr int kLanes = V::kLanes / 2;
   const auto* from = reinterpret_cast<const Doubles*>(lanes);
@@ -510,9 +510,9 @@ DYNASCOPE_INLINE void fold_plain(const PlainLanes& lanes, int count, PlainSums& 
   typename V::Floats high;
   load<V>(lanes.min, low);
   load<V>(lanes.max, high);
-  sums.sum = folded_lanes<V>(lanes.column, count);
-  sums.squares = folded_lanes<V>(lanes.squares, count);
-  sums.abs_sum = folded_lanes<V>(lanes.abs_sum, count);
+  sums.sum = sum_of_lanes<V>(lanes.column, count);
+  sums.squares = sum_of_lanes<V>(lanes.squares, count);
+  sums.abs_sum = sum_of_lanes<V>(lanes.abs_sum, count);
   sums.min = static_cast<double>(folded_vector<float, V::kLanes>(low, Lesser()));
   sums.max = static_cast<double>(folded_vector<float, V::kLanes>(high, Greater()));
 }
