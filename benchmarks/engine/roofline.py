@@ -20,8 +20,8 @@ from matplotlib import pyplot  # noqa: E402
 # Per weight of a row: a square, a magnitude, two bounds; of eight rows, the additions of three sums (seven eighths each) and
 # of three float64 sums with their conversions (an eighth each); of a row's sum, an addition.
 ROW = 1 + 1 + 2 + 3 * 7 / 8 + 3 * 2 / 8 + 1
-# sum(1), sum(0), min and max take one operation, std two (difference from the mean, square and sum: three) and its mean one;
-# each reads the weight again.
+# sum(1), sum(0), min and max take one operation, std four (an addition for the mean; a difference, a square, an addition);
+# each of the five reads the weight again.
 EAGER = 1 + 1 + 1 + 1 + 4
 READS = 5
 SHOWN = {"MLP 784-200-100-10": "MLP", "1536x1536 (9 MB)": "9 MB, in cache", "512x512x3x3 (9 MB)": "3x3 kernels, 9 MB",
