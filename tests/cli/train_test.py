@@ -25,6 +25,7 @@ import make_digits  # noqa: E402
 import run_file_rules  # noqa: E402
 
 TRAIN = os.environ["DYNASCOPE_TRAIN"]
+LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"  # scripts/test --full
 BINS = 128
 
 
@@ -265,10 +266,9 @@ def expect_lstm(parameters, got):
 # Node layers, and a loss that only what has learned reaches: ln 10 = 2.3 is chance for digits, 2.7 for text. (Accuracy
 # would not do for a ResNet: its running statistics need more steps than a quick test has.)
 @pytest.mark.parametrize("model, data, epochs, rate, layers, learned", [
-    ("resnet18", "few_digits", 2, 0.001, 19, 1.0),
     ("lstm", "digits", 2, 0.003, 4, 1.5),
     ("transformer", "digits", 2, 0.003, 15, 1.0),
-    ("transformer", "text", 1, 0.003, 15, 2.0),
+    *([("transformer", "text", 1, 0.003, 15, 2.0), ("resnet18", "few_digits", 2, 0.001, 19, 1.0)] if LONG else []),
 ])
 def test_every_model_learns_and_is_placed_whole(tmp_path, request, model, data, epochs, rate, layers, learned):
     source = ["--data", "text"] if data == "text" else ["--data-root", request.getfixturevalue(data)]

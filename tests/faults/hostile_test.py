@@ -6,6 +6,7 @@ In the environment DYNASCOPE_LONG_TESTS=1 takes more of them (scripts/test --ful
 mutations (scripts/faults).
 """
 
+import concurrent.futures
 import os
 import pathlib
 import random
@@ -32,7 +33,7 @@ def samples(tmp_path_factory):
     for kind in ["mlp", "conv"]:
         subprocess.run([WRITER, kind, folder / f"{kind}.h5", "5"], check=True, timeout=60)
     killed = folder / "killed.h5"
-    writer = subprocess.Popen([WRITER, "mlp", killed, "5", "live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    writer = subprocess.Popen([WRITER, "conv", killed, "5", "live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     writer.stdin.write(b"\n")
     writer.stdin.flush()
     writer.stdout.readline()
@@ -76,34 +77,50 @@ def give(path, verb, hint):
     return done.returncode
 
 
+def give_all(tmp_path, count, broken):
+    """Statuses of the files broken(0), broken(1), ... (contents, hint), each given to one verb; many at a time, because a
+    reader of a file that was left behind spends a quarter of a second waiting for its writer."""
+    def give_one(turn):
+        contents, hint = broken(turn)
+        path = tmp_path / f"{turn}.h5"
+        path.write_bytes(contents)
+        status = give(path, VERBS[turn % len(VERBS)], hint)
+        path.unlink()
+        return status
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return list(pool.map(give_one, range(count)))
+
+
 @pytest.mark.parametrize("kind", ["mlp", "conv", "killed", "old"])
 def test_bytes_changed_at_random(samples, tmp_path, kind):
     seed = 20261124
-    chance = random.Random(f"{seed} {kind}")
     whole = (samples / f"{kind}.h5").read_bytes()
-    path = tmp_path / "mutated.h5"
-    statuses = []
-    for turn in range(25_000 if FULL else 1_000 if LONG else 250):
+
+    def mutation(turn):
+        hint = f"{kind}, seed {seed}, turn {turn}"
+        chance = random.Random(hint)
         changed = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             at = chance.randrange(len(whole))
             length = chance.randint(1, 8)
             changed[at: at + length] = chance.randbytes(len(changed[at: at + length]))
-        path.write_bytes(changed)
-        statuses.append(give(path, VERBS[turn % len(VERBS)], f"{kind}, seed {seed}, turn {turn}"))
+        return changed, hint
+
+    statuses = give_all(tmp_path, 25_000 if FULL else 1_000 if LONG else 250, mutation)
     print(f"{kind}: {len(statuses)} mutations, {statuses.count(2)} refused")
 
 
 @pytest.mark.parametrize("kind", ["conv", "killed"])
 def test_files_cut_at_every_length(samples, tmp_path, kind):
     whole = (samples / f"{kind}.h5").read_bytes()
-    path = tmp_path / "cut.h5"
-    lengths = range(len(whole)) if FULL else range(0, len(whole), len(whole) // (200 if LONG else 25))
-    for turn, length in enumerate(lengths):
-        path.write_bytes(whole[:length])
-        status = give(path, VERBS[turn % len(VERBS)], f"{kind}, cut to {length} of {len(whole)}")
+    lengths = range(0, len(whole), 1 if FULL else len(whole) // (200 if LONG else 25))
+    statuses = give_all(tmp_path, len(lengths),
+                        lambda turn: (whole[:lengths[turn]], f"{kind}, cut to {lengths[turn]} of {len(whole)}"))
+    for length, status in zip(lengths, statuses):
         # A finished file says how long it is; of one that was left behind a part may be all there is of it.
         assert status == 2 or kind == "killed", f"{kind} cut to {length} of {len(whole)}: status {status}"
+    print(f"{kind}: cut at {len(lengths)} lengths, {statuses.count(2)} refused")
 
 
 def replace(file, path, **how):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Kills writers with SIGKILL at random moments and looks at what they leave behind.
 //
-//   faults_kill [--runs N] [--seed S] [--models mlp,deep,wide] [--policies row,batch,fsync] [--folder DIR] [--keep]
+//   faults_kill [--runs N] [--seed S] [--models mlp,deep,wide] [--policies row,batch,fsync]
+//               [--longest MS] [--folder DIR] [--keep]
 //
 // N runs per model and flush policy. A run is killed between the creation of its file and some hundred flushes later.
 // Then, each time: the file opens as it is and breaks no rule; every row that a flush reported is there, and none
@@ -63,6 +64,7 @@ struct Options {
   std::vector<std::string> models = {"mlp", "deep", "wide"};
   std::vector<std::string> policies = {"row", "batch", "fsync"};
   std::string folder;
+  double longest = 300;  // milliseconds
   bool keep = false;
 };
 
@@ -95,6 +97,8 @@ Options parse(int argc, char** argv) {
       options.models = split(value);
     } else if (name == "--policies") {
       options.policies = split(value);
+    } else if (name == "--longest") {
+      options.longest = std::stod(value);
     } else if (name == "--folder") {
       options.folder = value;
     } else {
@@ -183,9 +187,9 @@ int64_t campaign(const Options& options, const std::string& model_name, const st
   for (int64_t number = 0; number < options.runs; ++number) {
     const std::string path = folder + "/" + model_name + "-" + policy_name + "-" + std::to_string(number) + ".h5";
     new (&shared()) Told{};
-    // One in ten anywhere from the first call on, the others after the creation: from 0.1 to 300 ms, all scales alike.
+    // One in ten anywhere from the first call on, the others after the creation: from 0.1 ms on, all scales alike.
     const bool any_time = std::uniform_int_distribution<int>(0, 9)(random) == 0;
-    const double exponent = std::uniform_real_distribution<double>(-1, 2.5)(random);
+    const double exponent = std::uniform_real_distribution<double>(-1, std::log10(options.longest))(random);
     const auto microseconds = static_cast<int64_t>(1000 * std::pow(10.0, exponent));
     Child writer([&] {
       write_for_ever(path, run, policy);
