@@ -5,42 +5,16 @@
 #include "run_view.hpp"
 #include "table.hpp"
 
-#include <dynascope/error.hpp>
-
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstddef>
 
 namespace dynascope::cli {
-namespace {
-
-std::vector<size_t> chosen_layers(const std::vector<std::string>& names, const Shown& shown) {
-  std::vector<size_t> chosen;
-  for (const std::string& wanted : shown.layers) {
-    const auto found = std::find(names.begin(), names.end(), wanted);
-    if (found == names.end()) {
-      std::string known;
-      for (const std::string& name : names) {
-        known += (known.empty() ? "" : ", ") + name;
-      }
-      throw Error(shown.path + ": no layer '" + wanted + "' with metric " + shown.metric +
-                  "; there are: " + printable(known));
-    }
-    chosen.push_back(static_cast<size_t>(found - names.begin()));
-  }
-  for (size_t i = 0; shown.layers.empty() && i < names.size(); ++i) {
-    chosen.push_back(i);
-  }
-  return chosen;
-}
-
-}  // namespace
-
 std::vector<Series> read_layers(const RunFile& run, const Shown& shown, const std::vector<int64_t>& rows) {
   const Metric& metric = find_metric(shown.metric);
   const auto names = layer_names(run.description(), metric);
-  const auto chosen = chosen_layers(names, shown);
+  const auto chosen = pick_layers(shown.path, names, shown.layers, shown.metric);
   const auto values = names.empty() ? std::vector<double>{} : read_rows(run, metric.dataset(), rows, names.size());
   std::vector<Series> all;
   for (const size_t layer : chosen) {

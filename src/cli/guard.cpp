@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "guard.hpp"
 
+#include "target_file.hpp"
+
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -38,11 +41,22 @@ rlim_t seconds_for(const std::string& path) {
   return kProcessorSeconds + (known ? static_cast<rlim_t>(status.st_blocks) * 512 / kBytesPerSecond : 0);
 }
 
+// From now on; more can be had later.
+void limit_time(rlim_t seconds) {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  rlimit processor{};
+  getrlimit(RLIMIT_CPU, &processor);
+  const rlim_t until = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + seconds;
+  processor.rlim_cur = std::min(until, processor.rlim_max);
+  setrlimit(RLIMIT_CPU, &processor);
+  alarm(static_cast<unsigned>(seconds) * kWallFactor);
+}
+
 void limit_this_process(rlim_t seconds) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_CPU, seconds);
-  alarm(static_cast<unsigned>(seconds) * kWallFactor);
+  limit_time(seconds);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their shadow memory is larger than any limit
   limit(RLIMIT_AS, kMemoryBytes);
 #endif
@@ -51,18 +65,6 @@ void limit_this_process(rlim_t seconds) {
 int terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
-bool write_all(int file, const std::string& text) {
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t written = write(file, text.data() + done, text.size() - done);
-    if (written < 0 && errno != EINTR) {
-      return false;
-    }
-    done += written > 0 ? static_cast<size_t>(written) : 0;
-  }
-  return true;
 }
 
 std::string one_line(std::string text) {
@@ -77,12 +79,12 @@ std::string one_line(std::string text) {
 
 std::string trouble(const std::string& what) { return "dynascope: " + one_line(what) + '\n'; }
 
-int run_here(const Action& action, bool color, bool terminal) {
+int run_here(const Job& job, rlim_t seconds, bool color, bool terminal) {
   std::ostringstream data;
   std::ostringstream messages;
   int status = kTrouble;
   try {
-    status = action(Output{data, messages, terminal, color, terminal_width()});
+    status = job.action(Output{data, messages, terminal, color, terminal_width(), [seconds] { limit_time(seconds); }});
   } catch (const std::bad_alloc&) {
     messages << trouble("the file asks for more memory than a run needs (over 1 GB); it is damaged, or no run file");
   } catch (const std::exception& error) {
@@ -123,9 +125,10 @@ int run_once(const Job& job, bool color, bool terminal) {
     dup2(messages[1], STDERR_FILENO);
     close(messages[0]);
     close(messages[1]);
-    limit_this_process(seconds_for(job.reads));
+    const rlim_t seconds = seconds_for(job.reads);
+    limit_this_process(seconds);
     // Not exit(): HDF5's own clean-up may crash on a file that already gave an answer.
-    _exit(run_here(job.action, color, terminal));
+    _exit(run_here(job, seconds, color, terminal));
   }
   close(messages[1]);
   const std::string text = read_all(messages[0]);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "run_view.hpp"
 
+#include "format.hpp"
+
 #include <dynascope/error.hpp>
 
 #include <nlohmann/json.hpp>
@@ -25,6 +27,20 @@ constexpr Metric kMetrics[] = {
     {"norm", "links", false, "Euclidean norm of the link weights"},
     {"nonfinite", "links", true, "entries that are not finite (say links/nonfinite)"},
 };
+
+int64_t epoch_number(const std::string& text, const std::string& whole) {
+  size_t used = 0;
+  int64_t value = -1;
+  try {
+    value = std::stoll(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used == 0 || used != text.size() || value < 0) {
+    throw Error("--epochs must be A:B, A:, :B or A with whole numbers from 0, got '" + whole + "'");
+  }
+  return value;
+}
 
 }  // namespace
 
@@ -73,6 +89,46 @@ std::vector<std::string> layer_names(const RunDescription& run, const Metric& me
   return names;
 }
 
+std::vector<size_t> pick_layers(const std::string& path, const std::vector<std::string>& names,
+                                const std::vector<std::string>& wanted, const std::string& metric) {
+  std::vector<size_t> picked;
+  for (const std::string& name : wanted) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      std::string known;
+      for (const std::string& each : names) {
+        known += (known.empty() ? "" : ", ") + each;
+      }
+      throw Error(path + ": no layer '" + name + "' with metric " + metric + "; there are: " + printable(known));
+    }
+    picked.push_back(static_cast<size_t>(found - names.begin()));
+  }
+  for (size_t i = 0; wanted.empty() && i < names.size(); ++i) {
+    picked.push_back(i);
+  }
+  return picked;
+}
+
+EpochRange parse_epochs(const std::string& text) {
+  EpochRange range;
+  if (text.empty()) {
+    return range;
+  }
+  const size_t colon = text.find(':');
+  const std::string first = text.substr(0, colon);
+  const std::string last = colon == std::string::npos ? first : text.substr(colon + 1);
+  if (!first.empty() || colon == std::string::npos || last.empty()) {
+    range.first = epoch_number(first, text);
+  }
+  if (!last.empty()) {
+    range.last = epoch_number(last, text);
+  }
+  if (range.first > range.last) {
+    throw Error("--epochs A:B must have A no greater than B, got '" + text + "'");
+  }
+  return range;
+}
+
 std::vector<int64_t> rows_of_epochs(const RunRows& index, int64_t first_epoch, int64_t last_epoch) {
   std::vector<int64_t> rows;
   for (size_t row = 0; row < index.epoch.size(); ++row) {
@@ -105,6 +161,20 @@ std::vector<double> read_rows(const RunFile& run, const std::string& dataset, co
     chosen.insert(chosen.end(), from, from + static_cast<std::ptrdiff_t>(columns));
   }
   return chosen;
+}
+
+void add_row_keys(nlohmann::ordered_json& json, const RunRows& index, const std::vector<int64_t>& rows) {
+  for (const char* key : {"row", "epoch", "step", "epoch_end", "time"}) {
+    json[key] = nlohmann::ordered_json::array();
+  }
+  for (const int64_t row : rows) {
+    const auto i = static_cast<size_t>(row);
+    json["row"].push_back(row);
+    json["epoch"].push_back(index.epoch[i]);
+    json["step"].push_back(index.step[i]);
+    json["epoch_end"].push_back(static_cast<bool>(index.epoch_end[i]));
+    json["time"].push_back(index.time[i]);
+  }
 }
 
 void print_json(std::ostream& out, const nlohmann::ordered_json& value) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -36,12 +37,30 @@ const Metric& find_metric(const std::string& name);
 /// Names of the layers that `metric` has a value for, in execution order.
 std::vector<std::string> layer_names(const RunDescription& run, const Metric& metric);
 
+/// Positions in `names` of the layers asked for, in the order asked for; all of them where none is.
+/// @throws Error when there is no such layer (names those that exist)
+std::vector<size_t> pick_layers(const std::string& path, const std::vector<std::string>& names,
+                                const std::vector<std::string>& wanted, const std::string& metric);
+
+/// Epochs `first` to `last`, inclusive.
+struct EpochRange {
+  int64_t first = 0;
+  int64_t last = std::numeric_limits<int64_t>::max();
+};
+
+/// Of "A:B", "A:", ":B" or "A"; all epochs where `text` is empty.
+/// @throws Error for anything else
+EpochRange parse_epochs(const std::string& text);
+
 /// Positions of rows that stand for their epoch: the one that closes it, else its newest.
 std::vector<int64_t> rows_of_epochs(const RunRows& index, int64_t first_epoch, int64_t last_epoch);
 
 /// (rows, columns) row-major: the given rows of a dataset of `columns` values per row, read in blocks.
 std::vector<double> read_rows(const RunFile& run, const std::string& dataset, const std::vector<int64_t>& rows,
                               size_t columns);
+
+/// Adds the arrays row, epoch, step, epoch_end and time of the given rows.
+void add_row_keys(nlohmann::ordered_json& json, const RunRows& index, const std::vector<int64_t>& rows);
 
 /// Prints JSON; NaN and Inf, which JSON cannot spell, become null.
 void print_json(std::ostream& out, const nlohmann::ordered_json& value);

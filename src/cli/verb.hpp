@@ -18,6 +18,9 @@ struct Output {
   bool terminal = false;   ///< data goes to a terminal: sparklines, tables cut to its width
   bool color = false;
   int width = 80;  ///< columns of the terminal
+
+  /// To be called by what takes long and gets on: it then has the time that it had at its start, again.
+  std::function<void()> got_on = [] {};
 };
 
 /// What the command line asked for; returns 0 fine or same, 1 different or violations found. Trouble is an exception.
@@ -39,5 +42,7 @@ void add_show(CLI::App& app, Job& job);
 void add_watch(CLI::App& app, Job& job);
 void add_validate(CLI::App& app, Job& job);
 void add_recover(CLI::App& app, Job& job);
+void add_export(CLI::App& app, Job& job);
+void add_diff(CLI::App& app, Job& job);
 
 }  // namespace dynascope::cli

@@ -13,8 +13,6 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,61 +26,12 @@ struct ShowOptions {
   bool json = false;
 };
 
-struct EpochRange {
-  int64_t first = 0;
-  int64_t last = std::numeric_limits<int64_t>::max();
-};
-
-int64_t epoch_number(const std::string& text, const std::string& whole) {
-  size_t used = 0;
-  int64_t value = -1;
-  try {
-    value = std::stoll(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  if (used == 0 || used != text.size() || value < 0) {
-    throw Error("--epochs must be A:B, A:, :B or A with whole numbers from 0, got '" + whole + "'");
-  }
-  return value;
-}
-
-EpochRange parse_epochs(const std::string& text) {
-  EpochRange range;
-  if (text.empty()) {
-    return range;
-  }
-  const size_t colon = text.find(':');
-  const std::string first = text.substr(0, colon);
-  const std::string last = colon == std::string::npos ? first : text.substr(colon + 1);
-  if (!first.empty() || colon == std::string::npos || last.empty()) {
-    range.first = epoch_number(first, text);
-  }
-  if (!last.empty()) {
-    range.last = epoch_number(last, text);
-  }
-  if (range.first > range.last) {
-    throw Error("--epochs A:B must have A no greater than B, got '" + text + "'");
-  }
-  return range;
-}
-
 void print_columns(const Output& output, const ShowOptions& options, const RunRows& index,
                    const std::vector<int64_t>& rows, const std::vector<Series>& layers,
                    const std::vector<Series>& scalars) {
   nlohmann::ordered_json json{{"run", options.shown.path},
                               {"metric", find_metric(options.shown.metric).dataset().substr(1)}};
-  for (const char* key : {"row", "epoch", "step", "epoch_end", "time"}) {
-    json[key] = nlohmann::ordered_json::array();
-  }
-  for (const int64_t row : rows) {
-    const auto i = static_cast<size_t>(row);
-    json["row"].push_back(row);
-    json["epoch"].push_back(index.epoch[i]);
-    json["step"].push_back(index.step[i]);
-    json["epoch_end"].push_back(static_cast<bool>(index.epoch_end[i]));
-    json["time"].push_back(index.time[i]);
-  }
+  add_row_keys(json, index, rows);
   json["layers"] = nlohmann::ordered_json::object();
   for (const Series& series : layers) {
     if (series.integer) {

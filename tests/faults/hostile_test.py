@@ -22,7 +22,8 @@ import pytest
 CLI, WRITER = os.environ["DYNASCOPE_CLI"], os.environ["SAMPLE_WRITER"]
 FULL = os.environ.get("FAULTS_FULL") == "1"
 LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"
-VERBS = [["info"], ["show"], ["validate"], ["watch"], ["recover"]]
+VERBS = [["info"], ["show"], ["validate"], ["watch"], ["recover"], ["diff"],
+         ["export", "--metric", "fluctuation", "--format", "csv"]]
 HUGE = 2**63 - 1
 SANITIZER = 99  # its exit status (CMakePresets.json)
 
@@ -58,7 +59,8 @@ def not_ours(report):
 def give(path, verb, hint):
     """Runs one verb on the file and returns its status."""
     copy = path.with_suffix(".copy")
-    arguments = [*verb, str(path), *(["-o", str(copy)] if verb == ["recover"] else [])]
+    more = {"recover": ["-o", str(copy)], "diff": [str(path)]}.get(verb[0], [])
+    arguments = [*verb, str(path), *more]
     begun = time.monotonic()
     done = subprocess.run([CLI, *arguments], capture_output=True, timeout=60)
     spent = time.monotonic() - begun
