@@ -15,6 +15,7 @@ set(DYNASCOPE_RUNFILE_HEADERS
     row_layout
     run_description
     run_file
+    schedule
     sink
     training_callback
     validate)
@@ -25,5 +26,6 @@ set(DYNASCOPE_TORCH_HEADERS
     monitor
     network
     network_builder
+    observe
     trace
     training_loop)

@@ -13,6 +13,7 @@
 #include <dynascope/network_builder.hpp>
 #include <dynascope/progress_bar.hpp>
 #include <dynascope/run_file.hpp>
+#include <dynascope/schedule.hpp>
 #include <dynascope/trace.hpp>
 #include <dynascope/training_callback.hpp>
 #include <dynascope/training_loop.hpp>

@@ -6,9 +6,11 @@
 #include <dynascope/metric_options.hpp>
 #include <dynascope/option.hpp>
 #include <dynascope/run_description.hpp>
+#include <dynascope/schedule.hpp>
 #include <dynascope/sink.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,12 +29,25 @@ class DYNASCOPE_API MonitorOptions {
 
   DYNASCOPE_OPTION(std::string, path);
 
-  /// A row after every n-th optimizer step, beside those at epoch ends; 0: epoch ends only.
+  /// A row after every n-th optimizer step, beside those at epoch ends; 0: epoch ends only, and what `schedule` adds.
   DYNASCOPE_OPTION(int64_t, every_n_steps) = 0;
+
+  /// Rows after other steps too: in a window, spaced logarithmically, or when a function of yours says so (see
+  /// Schedule).
+  DYNASCOPE_OPTION(Schedule, schedule);
+
+  /// The share of the training time that snapshots may take, for example 0.01; 0: no limit. Of the steps that ask for a
+  /// row only every 2nd, 5th, 10th ... then has one, as the measured costs allow: time spent in on_step_end, time on
+  /// the GPU (CUDA events) and, where training uses all cores, that of the writer. Each change is an event of the run
+  /// (EventCode::kBudgetDecision). Epoch ends always have their row; their cost counts.
+  DYNASCOPE_OPTION(double, overhead_budget) = 0;
 
   /// Regular expressions (ECMAScript, searched in the parameter's path): weight layers to measure, and not to.
   DYNASCOPE_OPTION(std::string, include);
   DYNASCOPE_OPTION(std::string, exclude);
+
+  /// Says the same with a function: only weight layers whose path it returns true for are measured. Empty: all.
+  DYNASCOPE_OPTION(std::function<bool(const std::string& path)>, select);
 
   /// The choices that define the metrics (docs/metrics.md).
   DYNASCOPE_OPTION(MetricOptions, metrics);

@@ -27,7 +27,7 @@ struct Row {
 /// What happened during a run besides rows. Codes are stable: docs/run-file.md lists them.
 enum class EventCode : int32_t {
   kRowsDropped = 1,     ///< value: how many
-  kBudgetDecision = 2,  ///< value: the new interval in steps
+  kBudgetDecision = 2,  ///< value: one of so many steps that ask for a row has one from here on
   kNonFinite = 3,       ///< first non-finite node strength or link weight; value: the unit
   kReplanned = 4,       ///< a parameter moved or changed its dtype; measured on
   kLayerLost = 5,       ///< a parameter changed in a way that the graph does not survive

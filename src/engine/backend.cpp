@@ -10,13 +10,13 @@
 
 namespace dynascope::engine {
 
-std::unique_ptr<Backend> make_backend(const Plan& plan, int64_t slots) {
+std::unique_ptr<Backend> make_backend(const Plan& plan, int64_t slots, [[maybe_unused]] bool timed) {
   if (plan.device().is_cpu()) {
     return make_cpu_backend(plan, slots);
   }
 #ifdef DYNASCOPE_HAS_CUDA
   if (plan.device().is_cuda()) {
-    return make_cuda_backend(plan, slots);
+    return make_cuda_backend(plan, slots, timed);
   }
   constexpr const char* kBackends = "cpu and cuda";
 #else

@@ -37,6 +37,9 @@ class Backend {
   /// enqueues on the current stream, does not synchronise. For the metrics as plain functions.
   virtual at::Tensor measure_to_tensor(bool histogram) = 0;
 
+  /// Seconds that the row in `slot`, which is complete, took on the device; 0 on the cpu, and where rows are not timed.
+  virtual double device_seconds(int64_t /*slot*/) { return 0; }
+
   /// "cpu" or "cuda".
   virtual const char* name() const noexcept = 0;
 
@@ -46,7 +49,8 @@ class Backend {
 
 /// The backend for the device that the plan's parameters live on. The plan must outlive it; after set_histogram_edges
 /// call measure as before, the backend notices.
+/// @param timed  keep the time that rows take on the device, at the price of two more events per row
 /// @throws Error for a device without a backend, or for cuda in a build without it
-std::unique_ptr<Backend> make_backend(const Plan& plan, int64_t slots);
+std::unique_ptr<Backend> make_backend(const Plan& plan, int64_t slots, bool timed = false);
 
 }  // namespace dynascope::engine

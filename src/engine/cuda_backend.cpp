@@ -55,7 +55,7 @@ bool is_capturing(cudaStream_t stream) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const Plan& plan, int64_t slots)
+  CudaBackend(const Plan& plan, int64_t slots, bool timed)
       : plan_(plan),
         device_(plan.device()),
         row_bytes_(plan.layout().bytes()),
@@ -74,6 +74,10 @@ class CudaBackend final : public Backend {
     }
     for (int64_t slot = 0; slot < slots; ++slot) {
       copied_.emplace_back(cudaEventDisableTiming | cudaEventBlockingSync);
+      if (timed) {
+        begun_.emplace_back(cudaEventDefault);
+        ended_.emplace_back(cudaEventDefault);
+      }
     }
     program_ = image_.at(bytes_of(tables_), workspace_.mutable_data_ptr<double>(),
                          static_cast<Moments*>(moments_.mutable_data_ptr()));
@@ -109,12 +113,19 @@ class CudaBackend final : public Backend {
       copied_[static_cast<size_t>(last_slot_[turn])].hold(stream);
     }
     std::byte* row = bytes_of(device_rows_[turn]);
+    const auto place = static_cast<size_t>(slot);
+    if (!begun_.empty()) {
+      begun_[place].record(stream);
+    }
     cuda::launch_snapshot(program_, row, histogram, stream);
+    if (!ended_.empty()) {
+      ended_[place].record(stream);
+    }
     measured_.record(stream);
     measured_.hold(copy_stream_);
     DYNASCOPE_CUDA_CHECK(cudaMemcpyAsync(bytes_of(host_rows_) + slot * row_bytes_, row, static_cast<size_t>(row_bytes_),
                                          cudaMemcpyDeviceToHost, copy_stream_));
-    copied_[static_cast<size_t>(slot)].record(copy_stream_);
+    copied_[place].record(copy_stream_);
     last_slot_[turn] = slot;
   }
 
@@ -132,6 +143,17 @@ class CudaBackend final : public Backend {
   void wait(int64_t slot) override {
     const c10::cuda::CUDAStreamCaptureModeGuard capture_elsewhere(cudaStreamCaptureModeThreadLocal);
     DYNASCOPE_CUDA_CHECK(cudaEventSynchronize(copied_[static_cast<size_t>(slot)].get()));
+  }
+
+  double device_seconds(int64_t slot) override {
+    if (begun_.empty()) {
+      return 0;
+    }
+    const c10::cuda::CUDAStreamCaptureModeGuard capture_elsewhere(cudaStreamCaptureModeThreadLocal);
+    const auto place = static_cast<size_t>(slot);
+    float milliseconds = 0;
+    DYNASCOPE_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, begun_[place].get(), ended_[place].get()));
+    return static_cast<double>(milliseconds) * 1e-3;
   }
 
   const std::byte* row(int64_t slot) const override { return bytes_of(host_rows_) + slot * row_bytes_; }
@@ -210,14 +232,15 @@ class CudaBackend final : public Backend {
   size_t turn_ = 0;
   int64_t edges_version_ = -1;  // of those on the device
   cudaStream_t stream_ = nullptr;
-  Event measured_;             // the last measurement's kernels
-  std::vector<Event> copied_;  // per slot
+  Event measured_;                    // the last measurement's kernels
+  std::vector<Event> copied_;         // per slot
+  std::vector<Event> begun_, ended_;  // per slot, where rows are timed
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend(const Plan& plan, int64_t slots) {
-  return std::make_unique<CudaBackend>(plan, slots);
+std::unique_ptr<Backend> make_cuda_backend(const Plan& plan, int64_t slots, bool timed) {
+  return std::make_unique<CudaBackend>(plan, slots, timed);
 }
 
 }  // namespace dynascope::engine

@@ -29,6 +29,6 @@ namespace dynascope::engine {
 /// between two replays then costs three launches and needs none of this.
 ///
 /// @throws Error when the device is out of memory or refuses a call
-std::unique_ptr<Backend> make_cuda_backend(const Plan& plan, int64_t slots);
+std::unique_ptr<Backend> make_cuda_backend(const Plan& plan, int64_t slots, bool timed);
 
 }  // namespace dynascope::engine

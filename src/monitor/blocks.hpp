@@ -18,6 +18,9 @@ class Blocks {
   virtual bool ready(int64_t slot) = 0;
   virtual void wait(int64_t slot) = 0;
   virtual const std::byte* row(int64_t slot) const = 0;
+
+  /// Seconds that a complete row took on a device of its own; 0 where it has none, or is not timed.
+  virtual double device_seconds(int64_t /*slot*/) { return 0; }
 };
 
 /// What became of the parameters.

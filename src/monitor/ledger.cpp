@@ -27,6 +27,7 @@ void Ledger::count_error() noexcept {
 void Ledger::began(double before) noexcept {
   const std::lock_guard lock(mutex_);
   before_ = before;
+  snapshots_before_ = status_.snapshot_seconds;
   begin_ = Clock::now();
   began_ = true;
 }
@@ -62,6 +63,24 @@ void Ledger::dropped() noexcept {
 void Ledger::snapshot(double seconds) noexcept {
   const std::lock_guard lock(mutex_);
   status_.snapshot_seconds += seconds;
+}
+
+void Ledger::device(double seconds) noexcept {
+  const std::lock_guard lock(mutex_);
+  status_.device_seconds += seconds;
+}
+
+void Ledger::writer(double seconds, int64_t rows) noexcept {
+  const std::lock_guard lock(mutex_);
+  status_.writer_seconds += seconds;
+  rows_handled_ += rows;
+}
+
+Budget::Spent Ledger::spent(bool with_writer) const noexcept {
+  const std::lock_guard lock(mutex_);
+  const double later = status_.device_seconds + (with_writer ? status_.writer_seconds : 0);
+  return {status_.snapshot_seconds - snapshots_before_ + later,
+          rows_handled_ > 0 ? later / static_cast<double>(rows_handled_) : 0};
 }
 
 void Ledger::set_skipped(std::vector<SkippedInfo> skipped) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "budget.hpp"
+
 #include <dynascope/monitor_status.hpp>
 
 #include <chrono>
@@ -27,6 +29,12 @@ class Ledger {
   void flushed(int64_t rows, int64_t bytes) noexcept;
   void dropped() noexcept;
   void snapshot(double seconds) noexcept;
+  void device(double seconds) noexcept;  ///< of a snapshot
+  void writer(double seconds, int64_t rows) noexcept;
+
+  /// What the budget is charged since training began.
+  /// @param with_writer  the writer takes time from training: that uses all cores
+  Budget::Spent spent(bool with_writer) const noexcept;
   void set_skipped(std::vector<SkippedInfo> skipped);
 
   MonitorStatus status() const;
@@ -39,6 +47,8 @@ class Ledger {
   MonitorStatus status_;
   Clock::time_point begin_{}, end_{};
   double before_ = 0;
+  double snapshots_before_ = 0;  // training began
+  int64_t rows_handled_ = 0;     // by the writer
   bool began_ = false, ended_ = false;
 };
 

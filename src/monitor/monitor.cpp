@@ -12,6 +12,7 @@
 #include <dynascope/error.hpp>
 #include <dynascope/monitor.hpp>
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 #include <torch/serialize/input-archive.h>
@@ -95,7 +96,7 @@ class Monitor::Impl {
       set_network(walk(modules_));
     }
     Network network = network_;
-    if (!options_.include().empty() || !options_.exclude().empty()) {
+    if (!options_.include().empty() || !options_.exclude().empty() || options_.select()) {
       network = select(network_, monitor::path_filter(options_));
       ledger_.set_skipped(network.skipped);
     }
@@ -183,11 +184,15 @@ class Monitor::Impl {
  private:
   enum class State { kSetUp, kTraining, kEnded };
 
+  std::unique_ptr<monitor::Parameters> make_subject(Network network) const {
+    return std::make_unique<monitor::Parameters>(modules_, std::move(network), plan_options(options_),
+                                                 options_.buffered_rows(), options_.overhead_budget() > 0);
+  }
+
   void open(Network network) {
     const auto sink = sink_of(options_);
     auto writer = std::make_unique<monitor::Writer>(sink, options_.buffered_rows(), options_.when_full(), ledger_);
-    auto subject = std::make_unique<monitor::Parameters>(modules_, std::move(network), plan_options(options_),
-                                                         options_.buffered_rows());
+    auto subject = make_subject(std::move(network));
     monitor::QueuedRow first;
     first.slot = *writer->acquire();
     const auto begin = std::chrono::steady_clock::now();
@@ -209,8 +214,7 @@ class Monitor::Impl {
     const monitor::ResumePoint point = monitor::resume_point(options_.path(), checkpoint_);
     const auto sink = sink_of(options_, checkpoint_);
     auto writer = std::make_unique<monitor::Writer>(sink, options_.buffered_rows(), options_.when_full(), ledger_);
-    auto subject = std::make_unique<monitor::Parameters>(modules_, std::move(network), plan_options(options_),
-                                                         options_.buffered_rows());
+    auto subject = make_subject(std::move(network));
     subject->adopt_edges(point.histogram_edges);
     start(sink, std::move(writer), std::move(subject));
     ledger_.flushed(point.rows_kept, sink->bytes_written());
@@ -237,9 +241,14 @@ class Monitor::Impl {
 
     subject_ = std::move(subject);
     writer_ = std::move(writer);
-    session_.emplace(monitor::Session::Options{monitor::Schedule(options_.every_n_steps()), options_.histogram(),
-                                               options_.scalars()},
-                     *subject_, *writer_, ledger_);
+    monitor::Session::Options session;
+    session.schedule = monitor::schedule(options_);
+    session.histogram = options_.histogram();
+    session.scalars = options_.scalars();
+    session.overhead_budget = options_.overhead_budget();
+    session.writer_takes_from_training =
+        description.backend == "cpu" && at::get_num_threads() >= static_cast<int>(std::thread::hardware_concurrency());
+    session_.emplace(std::move(session), *subject_, *writer_, ledger_);
   }
 
   // Elsewhere than in the thread that trains, which may be anywhere in the session, only what is queued can be saved.

@@ -63,6 +63,10 @@ void check(const MonitorOptions& options) {
     refuse("path must not be empty without a sink");
   }
   check_at_least("every_n_steps", options.every_n_steps(), 0);
+  if (!(options.overhead_budget() >= 0 && options.overhead_budget() < 1)) {
+    refuse("overhead_budget must be a share of the training time from 0 to below 1, got " +
+           std::to_string(options.overhead_budget()));
+  }
   check_at_least("resume", options.resume(), -1);
   if (options.resume() >= 0 && (options.sink() || options.overwrite())) {
     refuse("resume goes on with the run file of path, which " +
@@ -79,8 +83,11 @@ void check(const MonitorOptions& options) {
 std::string config_json(const MonitorOptions& options) {
   Json monitor;
   monitor["every_n_steps"] = options.every_n_steps();
+  monitor["schedule"] = schedule(options).describe();
+  monitor["overhead_budget"] = options.overhead_budget();
   monitor["include"] = options.include();
   monitor["exclude"] = options.exclude();
+  monitor["select"] = options.select() ? "a function of the program" : "";
   monitor["bias"] = to_string(options.metrics().bias());
   monitor["boundary"] = to_string(options.metrics().boundary());
   monitor["padding"] = to_string(options.metrics().padding());
@@ -98,10 +105,19 @@ std::string config_json(const MonitorOptions& options) {
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+Schedule schedule(const MonitorOptions& options) {
+  Schedule all = options.schedule();
+  if (options.every_n_steps() > 0) {
+    all.every(options.every_n_steps());
+  }
+  return all;
+}
+
 std::function<bool(const std::string& path)> path_filter(const MonitorOptions& options) {
   return [include = compiled("include", options.include()), exclude = compiled("exclude", options.exclude()),
-          excludes = !options.exclude().empty()](const std::string& path) {
-    return std::regex_search(path, include) && !(excludes && std::regex_search(path, exclude));
+          excludes = !options.exclude().empty(), wanted = options.select()](const std::string& path) {
+    return std::regex_search(path, include) && !(excludes && std::regex_search(path, exclude)) &&
+           (!wanted || wanted(path));
   };
 }
 

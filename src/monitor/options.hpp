@@ -14,7 +14,10 @@ void check(const MonitorOptions& options);
 /// The run file's attribute `config`: {"monitor": all options, "user": the user's hyper-parameters}.
 std::string config_json(const MonitorOptions& options);
 
-/// Whether a path is to be measured, by the options include and exclude.
+/// Steps that ask for a row, by the options every_n_steps and schedule.
+Schedule schedule(const MonitorOptions& options);
+
+/// Whether a path is to be measured, by the options include, exclude and select.
 std::function<bool(const std::string& path)> path_filter(const MonitorOptions& options);
 
 }  // namespace dynascope::monitor

@@ -65,24 +65,26 @@ std::vector<double> edges_from(const std::byte* row, const engine::Plan& plan) {
 /// A plan and its backend; rows on their way to the sink keep it alive.
 class Parameters::Compiled final : public Blocks {
  public:
-  Compiled(const Network& network, const engine::PlanOptions& options, int64_t slots)
-      : plan(network, options), backend(engine::make_backend(plan, slots)) {}
+  Compiled(const Network& network, const engine::PlanOptions& options, int64_t slots, bool timed)
+      : plan(network, options), backend(engine::make_backend(plan, slots, timed)) {}
 
   bool ready(int64_t slot) override { return backend->ready(slot); }
   void wait(int64_t slot) override { backend->wait(slot); }
   const std::byte* row(int64_t slot) const override { return backend->row(slot); }
+  double device_seconds(int64_t slot) override { return backend->device_seconds(slot); }
 
   engine::Plan plan;
   std::unique_ptr<engine::Backend> backend;
 };
 
-Parameters::Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots)
+Parameters::Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots, bool timed)
     : modules_(std::move(modules)),
       options_(std::move(options)),
       slots_(slots),
+      timed_(timed),
       network_(std::move(network)),
       views_(network_),
-      compiled_(std::make_shared<Compiled>(network_, options_, slots_)) {
+      compiled_(std::make_shared<Compiled>(network_, options_, slots_, timed_)) {
   // A graph made by hand may have tensors that no module knows.
   const auto known = registered(modules_);
   for (const NamedParameter& parameter : network_.parameters) {
@@ -177,7 +179,7 @@ std::optional<Change> Parameters::check_registrations() {
 void Parameters::compile_again() {
   views_.renew(network_);
   engine::compute_weights_anew(network_);
-  auto again = std::make_shared<Compiled>(network_, options_, slots_);
+  auto again = std::make_shared<Compiled>(network_, options_, slots_, timed_);
   if (!same_spans(layout_, again->plan.layout())) {
     throw Error("the parameters changed in a way that a row of the run cannot hold");
   }

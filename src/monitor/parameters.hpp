@@ -22,8 +22,9 @@ namespace dynascope::monitor {
 /// every step costs nothing between rows.
 class Parameters final : public Subject {
  public:
+  /// @param timed  keep the time that rows take on a device
   /// @throws Error as engine::Plan and engine::make_backend
-  Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots);
+  Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots, bool timed);
   ~Parameters() override;
 
   /// Row 0 into `slot`, complete on return, with histogram edges that fit it.
@@ -49,6 +50,7 @@ class Parameters final : public Subject {
   NamedModules modules_;
   engine::PlanOptions options_;
   int64_t slots_;
+  bool timed_;
   Network network_;
   Views views_;
   std::vector<bool> is_registered_;  // per parameter of the network

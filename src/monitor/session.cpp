@@ -36,6 +36,7 @@ Session::Session(Options options, Subject& subject, Writer& writer, Ledger& ledg
       subject_(subject),
       writer_(writer),
       ledger_(ledger),
+      budget_(options_.overhead_budget),
       pending_scalars_(options_.scalars.size(), kNone) {}
 
 void Session::begin(QueuedRow row) noexcept {
@@ -50,6 +51,7 @@ void Session::begin(QueuedRow row) noexcept {
 }
 
 void Session::resume(const ResumePoint& point) noexcept {
+  seconds_before_ = point.seconds;
   ledger_.began(point.seconds);
   guarded([&] {
     step_ = point.checkpoint.step;
@@ -82,10 +84,26 @@ void Session::step_end() noexcept {
   guarded([&] {
     release_held();
     look(false);
-    if (recording() && options_.schedule.due(step_)) {
+    if (recording() && wants_row()) {
       take(false);
     }
   });
+}
+
+bool Session::wants_row() {
+  if (!options_.schedule.due(step_)) {
+    return false;
+  }
+  if (options_.overhead_budget == 0) {
+    return true;
+  }
+  const Budget::Decision decision =
+      budget_.ask(ledger_.seconds() - seconds_before_, ledger_.spent(options_.writer_takes_from_training));
+  if (!decision.change.empty()) {
+    log::info(decision.change);
+    add_event(EventCode::kBudgetDecision, static_cast<double>(budget_.stride()), decision.change);
+  }
+  return decision.take;
 }
 
 void Session::epoch_end(const Scalars& scalars) noexcept {
@@ -173,6 +191,9 @@ void Session::measure(QueuedRow& row, bool histogram) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   row.row.snapshot_seconds += seconds;
   ledger_.snapshot(seconds);
+  if (histogram == (options_.histogram == Histogram::kEveryRow)) {  // as the rows are that the budget decides on
+    budget_.paid(seconds);
+  }
 }
 
 void Session::remeasure_held() {

@@ -8,12 +8,13 @@
 // it. A row that closes an epoch is complete when taken: it goes to the writer at once, and asks for a flush.
 
 #include "blocks.hpp"
+#include "budget.hpp"
 #include "ledger.hpp"
 #include "resume.hpp"
-#include "schedule.hpp"
 #include "writer.hpp"
 
 #include <dynascope/run_description.hpp>
+#include <dynascope/schedule.hpp>
 #include <dynascope/training_callback.hpp>
 
 #include <cstdint>
@@ -28,9 +29,11 @@ namespace dynascope::monitor {
 class Session {
  public:
   struct Options {
-    Schedule schedule{0};
+    Schedule schedule;
     Histogram histogram = Histogram::kEpochEnds;
     std::vector<std::string> scalars;
+    double overhead_budget = 0;               ///< share of the training time; 0: no limit
+    bool writer_takes_from_training = false;  ///< training uses all cores
   };
 
   Session(Options options, Subject& subject, Writer& writer, Ledger& ledger);
@@ -61,6 +64,7 @@ class Session {
 
   bool recording() const noexcept { return !stopped_ && !writer_.failed(); }
   void look(bool registrations);
+  bool wants_row();
   void take(bool epoch_end);
   void measure(QueuedRow& row, bool histogram);
   void remeasure_held();
@@ -76,6 +80,8 @@ class Session {
   Writer& writer_;
   Ledger& ledger_;
 
+  Budget budget_;
+  double seconds_before_ = 0;  // of training, in the run that is gone on with
   int64_t step_ = 0;
   int64_t epochs_closed_ = 0;
   bool stopped_ = false;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <exception>
 #include <pthread.h>
 #include <string>
@@ -32,6 +33,13 @@ class SignalsBlocked {
  private:
   sigset_t before_;
 };
+
+/// Of this thread.
+double processor_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 std::string current_exception_text() {
   try {
@@ -182,6 +190,14 @@ void Writer::pump() noexcept {
 }
 
 void Writer::write_out(std::vector<Entry>& entries) noexcept {
+  const double before = processor_seconds();
+  const int64_t rows = std::count_if(entries.begin(), entries.end(),
+                                     [](const Entry& entry) { return std::holds_alternative<QueuedRow>(entry); });
+  write_entries(entries);
+  ledger_.writer(processor_seconds() - before, rows);
+}
+
+void Writer::write_entries(std::vector<Entry>& entries) noexcept {
   std::vector<Row> rows;
   std::vector<int64_t> slots;
   bool sink_failed = true;
@@ -204,6 +220,10 @@ void Writer::write_out(std::vector<Entry>& entries) noexcept {
         sink_failed = false;
         queued.blocks->wait(queued.slot);
         queued.row.values = queued.blocks->row(queued.slot);
+        if (const double seconds = queued.blocks->device_seconds(queued.slot); seconds > 0) {
+          queued.row.snapshot_seconds += seconds;
+          ledger_.device(seconds);
+        }
         found = inspect_ ? inspect_(queued.row) : std::nullopt;
         rows.push_back(queued.row);
         slots.push_back(queued.slot);

@@ -82,6 +82,7 @@ class Writer {
   void run() noexcept;
   void pump() noexcept;
   void write_out(std::vector<Entry>& entries) noexcept;
+  void write_entries(std::vector<Entry>& entries) noexcept;
   void write_rows(std::vector<Row>& rows, std::vector<int64_t>& slots);
   void flush_sink();
   void fail(const std::string& what, bool sink_usable) noexcept;

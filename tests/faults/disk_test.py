@@ -216,8 +216,10 @@ def test_an_hdf5_library_without_thread_safety_is_written_from_the_training_thre
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_that_ends_the_process_costs_no_flushed_row(tmp_path, how):
     path = tmp_path / "run.h5"
+    # What starts the tests may ignore the signal (nohup does, and a shell's background jobs), and children inherit that.
     process = subprocess.Popen([WRITER, path, "mlp", "40", "8", "never", "block", tmp_path / "never"],
-                               stdout=subprocess.PIPE, text=True, env=environment())
+                               stdout=subprocess.PIPE, text=True, env=environment(),
+                               preexec_fn=lambda: how != signal.SIGKILL and signal.signal(how, signal.SIG_DFL))
     assert process.stdout.readline() == "opened\n"
     while rows(path) < 160:
         time.sleep(0.05)

@@ -56,15 +56,16 @@ def not_ours(report):
     return b"allocation-size-too-big" in report or any(b"libhdf5" in frame for frame in frames)
 
 
-def give(path, verb, hint):
-    """Runs one verb on the file and returns its status."""
+def give(path, verb, hint, limit=10):
+    """Runs one verb on the file and returns its status. It has four seconds of the processor, which take longer where
+    others want it too."""
     copy = path.with_suffix(".copy")
     more = {"recover": ["-o", str(copy)], "diff": [str(path)]}.get(verb[0], [])
     arguments = [*verb, str(path), *more]
     begun = time.monotonic()
     done = subprocess.run([CLI, *arguments], capture_output=True, timeout=60)
     spent = time.monotonic() - begun
-    assert spent < 10, f"{hint}, {verb}: {spent} s"
+    assert spent < limit, f"{hint}, {verb}: {spent} s"
     if done.returncode == SANITIZER and not_ours(done.stderr):
         return 2
     assert done.returncode in (0, 1, 2), f"{hint}, {verb}: status {done.returncode}"
@@ -86,7 +87,7 @@ def give_all(tmp_path, count, broken):
         contents, hint = broken(turn)
         path = tmp_path / f"{turn}.h5"
         path.write_bytes(contents)
-        status = give(path, VERBS[turn % len(VERBS)], hint)
+        status = give(path, VERBS[turn % len(VERBS)], hint, limit=50)
         path.unlink()
         return status
 

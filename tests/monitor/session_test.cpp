@@ -22,8 +22,12 @@ class SessionTest : public testing::Test {
     writer_ = std::make_unique<Writer>(sink_, slots, when_full, ledger_);
     const int64_t slot = *writer_->acquire();
     writer_->start({});
-    session_ = std::make_unique<Session>(Session::Options{Schedule(every_n_steps), histogram, {"loss", "accuracy"}},
-                                         *subject_, *writer_, ledger_);
+    options_.histogram = histogram;
+    options_.scalars = {"loss", "accuracy"};
+    if (every_n_steps > 0) {
+      options_.schedule.every(every_n_steps);
+    }
+    session_ = std::make_unique<Session>(options_, *subject_, *writer_, ledger_);
     QueuedRow row;
     row.slot = slot;
     row.blocks = subject_->measure(slot, true);
@@ -50,6 +54,7 @@ class SessionTest : public testing::Test {
     return all;
   }
 
+  Session::Options options_;
   std::shared_ptr<FakeSink> sink_ = std::make_shared<FakeSink>();
   Ledger ledger_;
   std::unique_ptr<FakeSubject> subject_;
