@@ -19,6 +19,13 @@ bool is_softmax(const std::string& name) {
   return key == "softmax" || key == "_softmax";
 }
 
+/// The same elements in another shape.
+bool is_view(const std::string& name) {
+  static const std::set<std::string> kNames = {"view",    "reshape",   "_unsafe_view", "_reshape_alias", "flatten",
+                                               "permute", "transpose", "squeeze",      "unsqueeze"};
+  return kNames.count(plain_name(name)) != 0;
+}
+
 }  // namespace
 
 /// What becomes of the units, or a barrier.
@@ -87,18 +94,24 @@ Activation Interpreter::combine(Call& call, const std::vector<Activation>& activ
       sizes);
 }
 
-/// What a weight layer writes, before anything else is done to it.
+/// What a weight layer writes, before anything else is done to it: the view that einsum makes of it is nothing else.
 bool Interpreter::is_product(const Operation& operation) const {
   const std::vector<ValueId> ids = operands(operation);
-  return is_placed_layer(operation.name) || (is_copy(operation.name) && !ids.empty() && products_.count(ids[0]) != 0);
+  return is_placed_layer(operation.name) ||
+         ((is_copy(operation.name) || is_view(operation.name)) && !ids.empty() && products_.count(ids[0]) != 0 &&
+          readers_[static_cast<size_t>(ids[0])] == 1);
 }
 
 /// x.matmul(w) + b is how a bias is spelled by hand, and by torch itself for inputs of more than two dimensions.
 void Interpreter::fold_bias(Call& call, const Activation& activation) {
   const std::string& name = call.operation.name;
   const Origin& origin = builder_.origin_of(activation);
-  if ((name != "aten::add" && name != "aten::add_") || origin.writers.size() != 1 || origin.dims != activation.dims ||
-      origin.dims.back() != origin.features || !activation.gone.empty()) {
+  const Flow& flow = builder_.flow;
+  const bool whole = !activation.dims.empty() &&
+                     leaves_of(flow, activation.dims.back()) == leaves_of(flow, origin.features) &&
+                     std::all_of(activation.gone.begin(), activation.gone.end(),
+                                 [&](AtomId id) { return atom_of(flow, id).size == 1; });
+  if ((name != "aten::add" && name != "aten::add_") || origin.writers.size() != 1 || !whole) {
     return;
   }
   Use& use = builder_.flow.uses[static_cast<size_t>(origin.writers[0].use)];

@@ -16,6 +16,13 @@ const std::set<std::string>& transparent() {
       "softmax", "log_softmax", "_softmax", "_log_softmax", "sin", "cos", "exp", "expm1", "log", "log1p", "sqrt",
       "rsqrt", "abs", "neg", "negative", "square", "reciprocal", "erf", "pow", "clamp", "clamp_min", "clamp_max",
       "clip", "nan_to_num",
+      // other functions of one number
+      "absolute", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cosh", "erfc", "erfinv", "exp2", "fix",
+      "float_power", "floor", "fmod", "frac", "logit", "log10", "log2", "positive", "remainder", "round", "sgn", "sign",
+      "sinc", "sinh", "tan", "trunc",
+      // of several, where all but one are constants: of two activations these are a barrier
+      "addcdiv", "addcmul", "atan2", "copysign", "fmax", "fmin", "hypot", "lerp", "logaddexp", "logaddexp2", "maximum",
+      "minimum", "xlogy",
       // dropout
       "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout",
       // normalisation
