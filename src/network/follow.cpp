@@ -138,10 +138,11 @@ void Interpreter::fold_bias(Call& call, const Activation& activation) {
 
 void Interpreter::place_parameters(const Operation& operation) {
   for (const ValueId id : operands(operation)) {
-    if (signal(id).kind == Kind::kParameter) {
-      const auto position = static_cast<size_t>(signal(id).parameter);
-      placed_[position] = true;
-      used_by_[position] = operation.name;
+    const Signal& operand = signal(id);
+    const std::set<int32_t> whole = {operand.parameter};
+    for (const int32_t parameter : operand.kind == Kind::kParameter ? whole : operand.made_of) {
+      placed_[static_cast<size_t>(parameter)] = true;
+      used_by_[static_cast<size_t>(parameter)] = operation.name;
     }
   }
 }

@@ -189,6 +189,10 @@ void Interpreter::read_without_activations(const Operation& operation) {
       result.kind = Kind::kComputed;
       result.parameter = operand.parameter;
       result.view = operand.view;
+      result.made_of.insert(operand.made_of.begin(), operand.made_of.end());
+      if (operand.kind == Kind::kParameter) {
+        result.made_of.insert(operand.parameter);
+      }
     }
   }
   const std::vector<ValueId> ids = operands(operation);

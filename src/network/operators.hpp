@@ -9,6 +9,7 @@
 #include "recording.hpp"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct Signal {
   Activation activation;
   std::vector<Activation> decided_by;  ///< predicate
   int32_t parameter = -1;
-  at::Tensor view;  ///< parameter: shares its storage
+  std::set<int32_t> made_of;  ///< computed: all of its parameters
+  at::Tensor view;            ///< parameter: shares its storage
   ValueId value = -1;
   bool soft = false;  ///< activation: made by a softmax, so that a contraction applies it as scores
 };

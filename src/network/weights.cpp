@@ -2,6 +2,7 @@
 // Which elements of which parameter an operator uses as its weight.
 #include "derivations.hpp"
 #include "operators.hpp"
+#include "placement.hpp"
 
 #include <ATen/ATen.h>
 
@@ -87,10 +88,11 @@ Use use_of_parameter(const Call& call, const Signal& signal, const char* operato
     if (same_layout(straight, parameter.value)) {
       use.layer.weight = parameter.value;
     } else if (const int64_t first = first_row(straight, parameter.value); first >= 0) {
-      const std::string range = "[" + std::to_string(first) + ":" + std::to_string(first + straight.size(0)) + "]";
       use.layer.weight = parameter.value.narrow(0, first, straight.size(0));
-      use.layer.name += range;
-      use.owner += range;
+      use.first_row = first;
+      use.range = "[" + range_text(first, straight.size(0)) + "]";
+      use.layer.name += use.range;
+      use.owner += use.range;
     } else {
       continue;
     }
