@@ -54,9 +54,17 @@ std::vector<ValueId> Interpreter::unread() const {
 }
 
 void Interpreter::explain_parameters() {
+  std::set<size_t> computes;  // weights and biases
   for (const ComputedWeight& computed : builder_.flow.computed) {
-    for (const size_t parameter : computed.parameters) {
-      placed_[parameter] = true;
+    computes.insert(computed.parameters.begin(), computed.parameters.end());
+  }
+  for (const size_t parameter : computes) {
+    placed_[parameter] = true;
+  }
+  for (const auto& [parameter, operation] : constant_layers_) {
+    if (computes.count(static_cast<size_t>(parameter)) == 0) {
+      skip(operation, kNoActivation);
+      add_loose_weight(parameter, operation);
     }
   }
   for (size_t i = 0; i < tree_.parameters.size(); ++i) {

@@ -2,6 +2,8 @@
 // Operators that units go through: transparent ones, those that have a reader, sums and products.
 #include "interpreter_class.hpp"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <exception>
 #include <numeric>
@@ -128,10 +130,18 @@ void Interpreter::fold_bias(Call& call, const Activation& activation) {
     if (operand.kind == Kind::kActivation && (readers_[static_cast<size_t>(id)] != 1 || products_.count(id) == 0)) {
       return;
     }
-    if (operand.kind == Kind::kParameter && operand.view.numel() == outputs && operand.view.dim() >= 1 &&
-        operand.view.size(-1) == outputs) {
-      use.layer.bias = bias_of(operand, outputs);
+    const std::vector<int64_t>& sizes = value(id).sizes;
+    const bool one_each = !sizes.empty() && sizes.back() == outputs && c10::multiply_integers(sizes) == outputs;
+    if (!one_each || (operand.kind != Kind::kParameter && operand.kind != Kind::kComputed)) {
+      continue;
+    }
+    try {
+      use.layer.bias = bias_of(call, operand, outputs);
       use.open_bias = false;
+    } catch (const NotFollowed&) {
+      if (operand.kind == Kind::kParameter) {
+        throw;
+      }  // noise that a parameter scales, say: added, and no bias
     }
   }
 }

@@ -68,6 +68,23 @@ size_t wrap(int64_t dim, size_t rank) { return static_cast<size_t>(dim < 0 ? dim
 
 bool is_transparent(const std::string& name) { return transparent().count(plain_name(name)) != 0; }
 
+bool transposes(const Operation& operation) {
+  static const std::set<std::string> kWhole = {"t", "numpy_T", "mT"};
+  static const std::set<std::string> kOfTwoAxes = {"transpose", "swapaxes", "swapdims"};
+  const std::string key = plain_name(operation.name);
+  std::vector<int64_t> axes;
+  for (const Argument& argument : operation.arguments) {
+    if (argument.other.isInt()) {
+      axes.push_back(argument.other.toInt());
+    } else if (argument.other.isIntList()) {
+      axes = argument.other.toIntVector();
+    }
+  }
+  const bool exchanged = axes.size() == 2 && wrap(axes[0], 2) != wrap(axes[1], 2);
+  return kWhole.count(key) != 0 || (exchanged && kOfTwoAxes.count(key) != 0) ||
+         (exchanged && wrap(axes[0], 2) == 1 && key == "permute");
+}
+
 bool is_factory(const std::string& name) { return factories().count(plain_name(name)) != 0; }
 
 std::string unplaced_layer(const std::string& name) {

@@ -78,6 +78,7 @@ TEST(TraceLinear, EverySpellingOfAProduct) {
   const Tensor w = bag.add("w", torch::randn({3, 5})), v = bag.add("v", torch::randn({5, 3}));
   const Tensor b = bag.add("b", torch::randn({3})), x = torch::randn({2, 5});
   const Tensor tokens = torch::randn({2, 4, 5});
+  const Tensor wide = x.to(at::kDouble);
   Tensor out = torch::empty({2, 3});
   struct Case {
     const char* name;
@@ -141,6 +142,17 @@ TEST(TraceLinear, EverySpellingOfAProduct) {
          return torch::zeros({2, 3}).addmm_(x, v);
        },
        "v", false, true},
+      {"cast, then t", [&] { return wide.matmul(w.to(at::kDouble).t()); }, "w", false, false},
+      {"cast, then transpose", [&] { return wide.matmul(w.to(at::kDouble).transpose(-1, 0)); }, "w", false, false},
+      {"cast, then permute",
+       [&] {
+         return wide.matmul(w.to(at::kDouble).permute({1, 0}));
+       },
+       "w", false, false},
+      {"cast, then mT", [&] { return wide.matmul(w.to(at::kDouble).mT()); }, "w", false, false},
+      {"cast, then numpy_T", [&] { return wide.matmul(w.to(at::kDouble).numpy_T()); }, "w", false, false},
+      {"cast, then swapdims", [&] { return wide.matmul(w.to(at::kDouble).swapdims(0, 1)); }, "w", false, false},
+      {"cast, turned twice", [&] { return wide.matmul(v.to(at::kDouble).t().t()); }, "v", false, true},
       {"cast weight", [&] { return nn::functional::linear(x.to(at::kDouble), w.to(at::kDouble), b.to(at::kDouble)); },
        "w", true, false},
   };
@@ -310,6 +322,17 @@ TEST(TraceBarrier, AWeightThatReadsADecisionKeepsItsStatistics) {
   const Tensor x = torch::randn({3, 5});
   const Network network = trace(pair, [&] { return pair.b->forward((pair.a->forward(x) > 0).to(at::kFloat)); });
   EXPECT_EQ(chain(network), (Lines{"input -> a.weight -> a", " -> b.weight -> "}));
+  EXPECT_TRUE(weight(network, "b.weight").bias.is_same(pair.b->bias));
+  EXPECT_EQ(reason(network, "aten::addmm"), "it reads no activation");
+}
+
+TEST(TraceBarrier, AWeightThatReadsConstantsKeepsItsStatistics) {
+  Pair pair;
+  auto main = pair.register_module("main", nn::Linear(5, 4));
+  const Tensor fixed = pair.register_buffer("fixed", torch::randn({3, 5})), x = torch::randn({3, 5});
+  const Network network =
+      trace(pair, [&] { return main->forward(x) + pair.b->forward(torch::relu(pair.a->forward(fixed))); });
+  EXPECT_EQ(chain(network), (Lines{"input -> main.weight -> main", " -> a.weight -> ", " -> b.weight -> "}));
   EXPECT_TRUE(weight(network, "b.weight").bias.is_same(pair.b->bias));
   EXPECT_EQ(reason(network, "aten::addmm"), "it reads no activation");
 }
