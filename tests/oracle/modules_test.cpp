@@ -2,8 +2,9 @@
 // Torch's own recurrent, attention and table modules in all their options: every node layer, drawn by hand.
 #include "sequence.hpp"
 
+#include <algorithm>
 #include <functional>
-#include <map>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -310,6 +311,60 @@ TEST_F(Modules, TablesInAllTheirModes) {
     expect_network(network, {{"input", 1 + rows(table)},
                              {functional ? "weights" : "table", columns(table) + columns(head->weight)},
                              {"head", in(head) + 1}});
+  }
+}
+
+/// Rule 8 for what is not placed: nothing of a cell written by hand is counted once per step, and the reason is said.
+TEST_F(Modules, CellsWrittenByHandAreNamedAndNotMeasuredPerStep) {
+  const Tensor x = torch::randn({4, 2, 3});
+  const Tensor start = net.register_buffer("start", torch::zeros({2, 5}));
+  auto before = linear("before", 3, 3), ih = linear("ih", 3, 5), hh = linear("hh", 5, 5), head = linear("head", 5, 2);
+  auto both = linear("both", 8, 5);
+  const Tensor w = net.register_parameter("cell_w", torch::randn({20, 3}));
+  const Tensor u = net.register_parameter("cell_u", torch::randn({20, 5}));
+  const auto loop = [&](const std::function<Tensor(const Tensor&, const Tensor&)>& step) {
+    return [&, step] {
+      Tensor h = start;
+      const Tensor y = before(x);
+      for (int64_t t = 0; t < x.size(0); ++t) {
+        h = step(y[t], h);
+      }
+      return head(h);
+    };
+  };
+  Tensor c;
+  const std::vector<std::tuple<std::string, std::function<Tensor(const Tensor&, const Tensor&)>, std::string>> cells = {
+      {"two modules", [&](const Tensor& now, const Tensor& h) { return torch::tanh(ih(now) + hh(h)); }, "hh.weight"},
+      {"joined",
+       [&](const Tensor& now, const Tensor& h) {
+         return torch::tanh(both(torch::cat({now, h}, 1)));
+       },
+       "both.weight"},
+      {"gates",
+       [&](const Tensor& now, const Tensor& h) {
+         const auto gates = (torch::linear(now, w) + torch::linear(h, u)).chunk(4, 1);
+         const Tensor fresh = torch::sigmoid(gates[0]) * torch::tanh(gates[1]);
+         c = h.is_same(start) ? fresh : torch::sigmoid(gates[2]) * c + fresh;
+         return torch::sigmoid(gates[3]) * torch::tanh(c);
+       },
+       "cell_u"}};
+  for (const auto& [name, step, weight] : cells) {
+    SCOPED_TRACE(name);
+    const auto network = dynascope::trace(net, loop(step));
+    std::ostringstream text;
+    text << network;
+    SCOPED_TRACE(text.str());
+    const auto said = std::find_if(network.skipped.begin(), network.skipped.end(),
+                                   [&, own = weight](const auto& skipped) { return skipped.name == own; });
+    ASSERT_NE(said, network.skipped.end());
+    EXPECT_NE(said->reason.find("recurrent layer"), std::string::npos) << said->reason;
+    EXPECT_EQ(node_names(network), (std::vector<std::string>{"input", "head"}));
+    expect_close(units_of(network, "input"), 1 + columns(before->weight));
+    expect_close(units_of(network, "head"), in(head) + 1);
+    std::vector<std::string> weights = weight_names(network);
+    EXPECT_TRUE(std::none_of(weights.begin(), weights.end(), [](const std::string& own) {
+      return own.find('#') != std::string::npos;
+    })) << "a step in time is no layer of its own";
   }
 }
 
