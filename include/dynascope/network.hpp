@@ -100,8 +100,8 @@ struct NamedParameter {
   at::Tensor value;  ///< shares the parameter's storage
 };
 
-/// A weight or bias that the forward pass computes from parameters alone (weight norm, a low-rank sum): what links units
-/// is what comes out. Computed again before every measurement.
+/// A weight or bias that the forward pass computes from parameters alone (weight norm, a low-rank sum): what links
+/// units is what comes out. Computed again before every measurement.
 struct ComputedWeight {
   at::Tensor value;  ///< in whose memory weight layers find it
   /// Positions in Network::parameters.

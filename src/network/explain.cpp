@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The end of an interpretation: outputs, and parameters that no layer uses.
+// The end of an interpretation: outputs, and parameters that no layer uses. How their reasons begin is part of the run
+// file (SkippedInfo).
 #include "interpreter_class.hpp"
 
 #include <algorithm>
