@@ -59,6 +59,9 @@ class DYNASCOPE_API Monitor final : public TrainingCallback {
   }
 
   /// Uses a graph made elsewhere, by trace() or a NetworkBuilder. Call before on_train_begin.
+  ///
+  /// Its tensors need not be parameters of the module: for a torch::jit::Module, or plain tensors, give the constructor
+  /// an empty torch::nn::Module.
   /// @throws Error when it does not fit together, or after on_train_begin
   void set_network(Network network);
 

@@ -77,7 +77,7 @@ struct WeightLayer {
   /// the outputs and dimension 1 the inputs of a group; the other way round when `transposed`. Further dimensions are
   /// kernel taps.
   at::Tensor weight;
-  at::Tensor bias;  ///< (outputs,), undefined where there is none
+  at::Tensor bias;  ///< (outputs,), undefined where there is none; a ComputedWeight's value as `weight` may be
   bool transposed = false;
   int64_t groups = 1;
   std::vector<ConvolutionAxis> axes;  ///< one per kernel dimension
@@ -100,8 +100,8 @@ struct NamedParameter {
   at::Tensor value;  ///< shares the parameter's storage
 };
 
-/// A weight that the forward pass computes from parameters alone (weight norm, a low-rank sum): what links units is
-/// what comes out. Computed again before every measurement.
+/// A weight or bias that the forward pass computes from parameters alone (weight norm, a low-rank sum): what links
+/// units is what comes out. Computed again before every measurement.
 struct ComputedWeight {
   at::Tensor value;  ///< in whose memory weight layers find it
   /// Positions in Network::parameters.

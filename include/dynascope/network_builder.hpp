@@ -45,7 +45,8 @@ class PoolingOptions {
   DYNASCOPE_OPTION(bool, count_include_pad) = true;  ///< average_pool only
 };
 
-/// Makes by hand the Network that trace() would find, from any tensors: no module and no forward pass needed.
+/// Makes by hand the Network that trace() would find, from any tensors: no module and no forward pass needed. Those of
+/// a torch::jit::Module are its named_parameters().
 ///
 /// ```cpp
 /// NetworkBuilder builder;

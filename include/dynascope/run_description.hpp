@@ -61,9 +61,11 @@ struct ConnectionInfo {
   int32_t link = -1;
 };
 
-/// Something that is not in the graph, and why.
+/// Something that is not in the graph, and why. What it is can be told: `dynascope info` counts each kind.
 struct SkippedInfo {
-  std::string name;
+  std::string name;  ///< of an operator: with "::" in it
+  /// Begins with "no operator used it" or "used by " for a parameter in no layer, with "a returned tensor" for an
+  /// output that is not reached.
   std::string reason;
 };
 

@@ -40,9 +40,10 @@ void compute_weights_anew(Network& network) {
     const at::Tensor before = computed.value;
     computed.value = compute(network, computed).clone(at::MemoryFormat::Contiguous);
     for (WeightLayer& layer : network.weight_layers) {
-      if (layer.weight.is_alias_of(before)) {
-        layer.weight =
-            at::as_strided(computed.value, layer.weight.sizes(), layer.weight.strides(), layer.weight.storage_offset());
+      for (at::Tensor* tensor : {&layer.weight, &layer.bias}) {
+        if (tensor->defined() && tensor->is_alias_of(before)) {
+          *tensor = at::as_strided(computed.value, tensor->sizes(), tensor->strides(), tensor->storage_offset());
+        }
       }
     }
   }

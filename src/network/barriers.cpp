@@ -90,18 +90,22 @@ void Interpreter::add_loose_weights(Call& call, const std::string& reason) {
       continue;
     }
     note_use(operand.parameter, operation.name + ": " + reason);
-    const NamedParameter& parameter = tree_.parameters[static_cast<size_t>(operand.parameter)];
-    const bool known = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(),
-                                   [&](const Use& use) { return use.layer.weight.is_same(parameter.value); });
-    if (is_layer(operation.name) && !known && parameter.value.dim() >= 2 && unmeasurable(parameter.value).empty()) {
-      Use use;
-      use.owner = parameter.name;
-      use.layer.name = parameter.name;
-      use.layer.operator_name = operation.name.substr(operation.name.rfind(':') + 1);
-      use.layer.weight = parameter.value;
-      use.layer.bias = sibling_bias(tree_, parameter);
-      builder_.flow.uses.push_back(std::move(use));
-    }
+    add_loose_weight(operand.parameter, operation.name);
+  }
+}
+
+void Interpreter::add_loose_weight(int32_t position, const std::string& operation) {
+  const NamedParameter& parameter = tree_.parameters[static_cast<size_t>(position)];
+  const bool known = std::any_of(builder_.flow.uses.begin(), builder_.flow.uses.end(),
+                                 [&](const Use& use) { return use.layer.weight.is_same(parameter.value); });
+  if (is_layer(operation) && !known && parameter.value.dim() >= 2 && unmeasurable(parameter.value).empty()) {
+    Use use;
+    use.owner = parameter.name;
+    use.layer.name = parameter.name;
+    use.layer.operator_name = operation.substr(operation.rfind(':') + 1);
+    use.layer.weight = parameter.value;
+    use.layer.bias = sibling_bias(tree_, parameter);
+    builder_.flow.uses.push_back(std::move(use));
   }
 }
 

@@ -106,10 +106,6 @@ Step step_of(const Operation& operation) {
   return {*handle, operation.arguments, operation.outputs};
 }
 
-bool is_transposition(const Operation& operation) {
-  return operation.name == "aten::t" || operation.name == "aten::transpose" || operation.name == "aten::numpy_T";
-}
-
 }  // namespace
 
 Derivations::Derivations(const Recording& recording, const ModuleTree& tree) : recording_(recording), tree_(tree) {
@@ -179,7 +175,7 @@ Derivations::Weight Derivations::find(const Call& call, ValueId id) {
   for (auto maker = maker_.find(id); maker != maker_.end(); maker = maker_.find(id)) {
     const Operation& operation = recording_.operations[maker->second];
     const bool flat = recording_.values[static_cast<size_t>(id)].sizes.size() == 2;
-    if (!flat || !is_transposition(operation)) {
+    if (!flat || !transposes(operation)) {
       break;
     }
     id = operation.arguments[0].values.at(0);

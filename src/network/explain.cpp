@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The end of an interpretation: outputs, and parameters that no layer uses.
+// The end of an interpretation: outputs, and parameters that no layer uses. How their reasons begin is part of the run
+// file (SkippedInfo).
 #include "interpreter_class.hpp"
 
 #include <algorithm>
@@ -54,9 +55,17 @@ std::vector<ValueId> Interpreter::unread() const {
 }
 
 void Interpreter::explain_parameters() {
+  std::set<size_t> computes;  // weights and biases
   for (const ComputedWeight& computed : builder_.flow.computed) {
-    for (const size_t parameter : computed.parameters) {
-      placed_[parameter] = true;
+    computes.insert(computed.parameters.begin(), computed.parameters.end());
+  }
+  for (const size_t parameter : computes) {
+    placed_[parameter] = true;
+  }
+  for (const auto& [parameter, operation] : constant_layers_) {
+    if (computes.count(static_cast<size_t>(parameter)) == 0) {
+      skip(operation, kNoActivation);
+      add_loose_weight(parameter, operation);
     }
   }
   for (size_t i = 0; i < tree_.parameters.size(); ++i) {

@@ -103,9 +103,12 @@ struct Read {
 
 /// One use of one weight.
 struct Use {
-  WeightLayer layer;       ///< without ends; its name is the parameter's path
-  std::string owner;       ///< path of the module or layer that it belongs to, never empty
-  int32_t origin = -1;     ///< what it writes; -1: not placed
+  WeightLayer layer;    ///< without ends; its name is the parameter's path
+  std::string owner;    ///< path of the module or layer that it belongs to, never empty
+  int32_t origin = -1;  ///< what it writes; -1: not placed
+  /// The weight is rows of a parameter from this one on, and its name and owner end in `range`, say "[6:18]".
+  int64_t first_row = 0;
+  std::string range;
   bool open_bias = false;  ///< spelled as a product: a parameter added to it is its bias
   std::string loop;        ///< not empty: used again on what derives from its own output; why that is not placed
 };

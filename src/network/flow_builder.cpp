@@ -49,12 +49,15 @@ bool FlowBuilder::same_node_layer(const Activation& a, const Activation& b) cons
   for (const Axis& axis : origin.positions) {
     positions.insert(positions.end(), axis.begin(), axis.end());
   }
+  const auto is_mean = [this](AtomId id) {
+    return atom_of(flow, id).made == Made::kAveraged || atom_of(flow, id).made == Made::kResampled;
+  };
   const auto kept = [&](const Axis& axis, bool& averaged) {
     Axis result;
     for (const AtomId id : leaves(axis)) {
       const std::vector<AtomId> made_of = ancestry(flow, {id});
       const bool feature = shares_one(origin.features, made_of);
-      if (feature && atom_of(flow, id).made == Made::kAveraged) {
+      if (feature && std::any_of(made_of.begin(), made_of.end(), is_mean)) {
         averaged = true;
       } else if (feature || shares_one(positions, made_of)) {
         result.push_back(id);

@@ -37,7 +37,8 @@ class FlowBuilder {
   std::vector<int64_t> sizes(const Activation& value) const;
   int64_t size(const Axis& axis) const;
   bool same_units(const Activation& a, const Activation& b) const;
-  /// Of one node layer whatever their other axes are: tokens of another time, or the mean of its features.
+  /// Of one node layer whatever their other axes are: tokens of another time, or means of its features, of all or in
+  /// windows, as normalisations spelled by hand and LocalResponseNorm divide by.
   bool same_node_layer(const Activation& a, const Activation& b) const;
   const Origin& origin_of(const Activation& value) const { return flow.origins[static_cast<size_t>(value.origin)]; }
 

@@ -24,6 +24,14 @@ bool is_uniform(const Resampling& resampling) {
                      [&](double c) { return c == resampling.coefficients[0]; });
 }
 
+bool is_identity(const Resampling& resampling) {
+  bool same = resampling.seen == resampling.produced;
+  for (int64_t i = 0; same && i < resampling.seen * resampling.seen; ++i) {
+    same = resampling.coefficients[static_cast<size_t>(i)] == (i % (resampling.seen + 1) == 0 ? 1 : 0);
+  }
+  return same;
+}
+
 }  // namespace
 
 /// Views mostly split an atom, or put whole ones together.
@@ -180,6 +188,9 @@ Activation FlowBuilder::expand(const Activation& value, const std::vector<int64_
 }
 
 Activation FlowBuilder::resample(const Activation& value, size_t dim, const Resampling& resampling) {
+  if (is_identity(resampling)) {
+    return value;
+  }
   if (resampling.seen == 1 && is_uniform(resampling) &&
       resampling.coefficients[0] == 1.0 / static_cast<double>(resampling.produced)) {
     return average(value, dim);
@@ -212,6 +223,11 @@ Activation FlowBuilder::total(const Activation& value, size_t dim) {
 }
 
 Activation FlowBuilder::gather(const Activation& value, size_t dim, std::vector<int64_t> map) {
+  std::vector<int64_t> same(map.size());
+  std::iota(same.begin(), same.end(), 0);
+  if (map == same && size(value.dims.at(dim)) == static_cast<int64_t>(map.size())) {
+    return value;
+  }
   Activation result = value;
   result.dims[dim] = {atoms_.gathered(value.dims.at(dim), std::move(map))};
   return result;

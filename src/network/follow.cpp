@@ -2,6 +2,8 @@
 // Operators that units go through: transparent ones, those that have a reader, sums and products.
 #include "interpreter_class.hpp"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <exception>
 #include <numeric>
@@ -17,6 +19,13 @@ constexpr const char* kNotUnderstood = "mixes units in a way that is not underst
 bool is_softmax(const std::string& name) {
   const std::string key = plain_name(name);
   return key == "softmax" || key == "_softmax";
+}
+
+/// The same elements in another shape.
+bool is_view(const std::string& name) {
+  static const std::set<std::string> kNames = {"view",    "reshape",   "_unsafe_view", "_reshape_alias", "flatten",
+                                               "permute", "transpose", "squeeze",      "unsqueeze"};
+  return kNames.count(plain_name(name)) != 0;
 }
 
 }  // namespace
@@ -87,18 +96,24 @@ Activation Interpreter::combine(Call& call, const std::vector<Activation>& activ
       sizes);
 }
 
-/// What a weight layer writes, before anything else is done to it.
+/// What a weight layer writes, before anything else is done to it: the view that einsum makes of it is nothing else.
 bool Interpreter::is_product(const Operation& operation) const {
   const std::vector<ValueId> ids = operands(operation);
-  return is_placed_layer(operation.name) || (is_copy(operation.name) && !ids.empty() && products_.count(ids[0]) != 0);
+  return is_placed_layer(operation.name) ||
+         ((is_copy(operation.name) || is_view(operation.name)) && !ids.empty() && products_.count(ids[0]) != 0 &&
+          readers_[static_cast<size_t>(ids[0])] == 1);
 }
 
 /// x.matmul(w) + b is how a bias is spelled by hand, and by torch itself for inputs of more than two dimensions.
 void Interpreter::fold_bias(Call& call, const Activation& activation) {
   const std::string& name = call.operation.name;
   const Origin& origin = builder_.origin_of(activation);
-  if ((name != "aten::add" && name != "aten::add_") || origin.writers.size() != 1 || origin.dims != activation.dims ||
-      origin.dims.back() != origin.features || !activation.gone.empty()) {
+  const Flow& flow = builder_.flow;
+  const bool whole = !activation.dims.empty() &&
+                     leaves_of(flow, activation.dims.back()) == leaves_of(flow, origin.features) &&
+                     std::all_of(activation.gone.begin(), activation.gone.end(),
+                                 [&](AtomId id) { return atom_of(flow, id).size == 1; });
+  if ((name != "aten::add" && name != "aten::add_") || origin.writers.size() != 1 || !whole) {
     return;
   }
   Use& use = builder_.flow.uses[static_cast<size_t>(origin.writers[0].use)];
@@ -115,20 +130,29 @@ void Interpreter::fold_bias(Call& call, const Activation& activation) {
     if (operand.kind == Kind::kActivation && (readers_[static_cast<size_t>(id)] != 1 || products_.count(id) == 0)) {
       return;
     }
-    if (operand.kind == Kind::kParameter && operand.view.numel() == outputs && operand.view.dim() >= 1 &&
-        operand.view.size(-1) == outputs) {
-      use.layer.bias = bias_of(operand, outputs);
+    const std::vector<int64_t>& sizes = value(id).sizes;
+    const bool one_each = !sizes.empty() && sizes.back() == outputs && c10::multiply_integers(sizes) == outputs;
+    if (!one_each || (operand.kind != Kind::kParameter && operand.kind != Kind::kComputed)) {
+      continue;
+    }
+    try {
+      use.layer.bias = bias_of(call, operand, outputs);
       use.open_bias = false;
+    } catch (const NotFollowed&) {
+      if (operand.kind == Kind::kParameter) {
+        throw;
+      }  // noise that a parameter scales, say: added, and no bias
     }
   }
 }
 
 void Interpreter::place_parameters(const Operation& operation) {
   for (const ValueId id : operands(operation)) {
-    if (signal(id).kind == Kind::kParameter) {
-      const auto position = static_cast<size_t>(signal(id).parameter);
-      placed_[position] = true;
-      used_by_[position] = operation.name;
+    const Signal& operand = signal(id);
+    const std::set<int32_t> whole = {operand.parameter};
+    for (const int32_t parameter : operand.kind == Kind::kParameter ? whole : operand.made_of) {
+      placed_[static_cast<size_t>(parameter)] = true;
+      used_by_[static_cast<size_t>(parameter)] = operation.name;
     }
   }
 }

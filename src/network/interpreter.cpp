@@ -143,9 +143,11 @@ void Interpreter::read(const Operation& operation) {
     stop(call, activations, unplaced + ", which is not placed");
   } else if (has_kind(operation, Kind::kScores)) {
     read_scores(call, activations);
-  } else if (activations.empty() && !looks_up && reads_constants(operation)) {
-    stop(call, activations, "it reads no activation");
+  } else if (activations.empty() && !looks_up && is_placed_layer(operation.name) && uses_parameters(operation) &&
+             has_kind(operation, Kind::kPredicate)) {
+    stop(call, activations, kNoActivation);
   } else if (activations.empty() && !looks_up) {
+    note_constant_layer(operation);
     read_without_activations(operation);
   } else if (operation.written.empty() && decides(operation)) {
     Signal result;
@@ -162,10 +164,18 @@ bool Interpreter::has_kind(const Operation& operation, Signal::Kind kind) const 
   return std::any_of(ids.begin(), ids.end(), [&](ValueId id) { return signal(id).kind == kind; });
 }
 
-/// A weight layer whose other operand holds no units (constants, decisions); not a product of parameters alone.
-bool Interpreter::reads_constants(const Operation& operation) const {
-  return is_placed_layer(operation.name) && uses_parameters(operation) &&
-         (has_kind(operation, Kind::kConstant) || has_kind(operation, Kind::kPredicate));
+/// A weight layer whose other operand holds no units, or a step of what makes a weight (power iteration): which of them
+/// is known in the end.
+void Interpreter::note_constant_layer(const Operation& operation) {
+  const std::vector<ValueId> ids = operands(operation);
+  const bool constant = std::any_of(ids.begin(), ids.end(), [this](ValueId id) {
+    return signal(id).kind == Kind::kConstant || signal(id).of_constants;
+  });
+  for (const ValueId id : ids) {
+    if (constant && is_placed_layer(operation.name) && signal(id).kind == Kind::kParameter) {
+      constant_layers_.emplace_back(signal(id).parameter, operation.name);
+    }
+  }
 }
 
 bool Interpreter::uses_parameters(const Operation& operation) const {
@@ -182,6 +192,7 @@ void Interpreter::read_without_activations(const Operation& operation) {
   Signal result;
   for (const ValueId id : operands(operation)) {
     const Signal& operand = signal(id);
+    result.of_constants = result.of_constants || operand.kind == Kind::kConstant || operand.of_constants;
     if (operand.kind == Kind::kPredicate) {
       result.kind = Kind::kPredicate;
       result.decided_by.insert(result.decided_by.end(), operand.decided_by.begin(), operand.decided_by.end());
@@ -189,13 +200,17 @@ void Interpreter::read_without_activations(const Operation& operation) {
       result.kind = Kind::kComputed;
       result.parameter = operand.parameter;
       result.view = operand.view;
+      result.made_of.insert(operand.made_of.begin(), operand.made_of.end());
+      if (operand.kind == Kind::kParameter) {
+        result.made_of.insert(operand.parameter);
+      }
     }
   }
   const std::vector<ValueId> ids = operands(operation);
   const bool plain = result.kind == Kind::kComputed && !ids.empty() && signal(ids[0]).kind == Kind::kParameter;
   if (plain && is_copy(operation.name)) {
     result.kind = Kind::kParameter;
-  } else if (plain && (operation.name == "aten::t" || operation.name == "aten::transpose") && result.view.dim() == 2) {
+  } else if (plain && result.view.dim() == 2 && transposes(operation)) {
     result.kind = Kind::kParameter;
     result.view = result.view.t();
   }

@@ -11,12 +11,15 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dynascope::network {
 
 /// Operators that make the same numbers of a parameter in another dtype or memory.
 bool is_copy(const std::string& name);
+
+constexpr const char* kNoActivation = "it reads no activation";
 
 Signal activation_signal(const Activation& value);
 
@@ -33,7 +36,7 @@ class Interpreter {
   Signal input(ValueId id);
   void read(const Operation& operation);
   void read_without_activations(const Operation& operation);
-  bool reads_constants(const Operation& operation) const;
+  void note_constant_layer(const Operation& operation);
   bool uses_parameters(const Operation& operation) const;
   bool has_kind(const Operation& operation, Signal::Kind kind) const;
   bool decides(const Operation& operation) const;
@@ -59,6 +62,7 @@ class Interpreter {
   bool may_resample(Call& call, const Activation& activation) const;
   void skip(const std::string& name, const std::string& reason);
   void add_loose_weights(Call& call, const std::string& reason);
+  void add_loose_weight(int32_t parameter, const std::string& operation);
   Signal unknown(const std::string& operation, ValueId id, std::vector<int32_t> sources);
 
   // explain.cpp
@@ -85,7 +89,8 @@ class Interpreter {
   std::vector<std::string> used_by_;
   std::vector<bool> placed_;
   std::vector<int> readers_;
-  std::set<ValueId> products_;  ///< values that is_product() made
+  std::vector<std::pair<int32_t, std::string>> constant_layers_;  ///< parameter, operator that reads constants with it
+  std::set<ValueId> products_;                                    ///< values that is_product() made
 };
 
 }  // namespace dynascope::network

@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+#include <string>
+
 namespace dynascope::network {
 namespace {
 
@@ -35,8 +38,9 @@ Activation multiply(Call& call, const char* left, const char* right, const at::T
   require_activation(call, weight_left ? right : left);
   const Signal& weight = call.signal(weight_left ? left : right);
   Signal matrix = weight;
-  if (weight.kind == Signal::Kind::kParameter && weight.view.dim() == 3 && weight.view.size(0) == 1) {
-    matrix.view = weight.view[0];  // a batch of one matrix
+  while (weight.kind == Signal::Kind::kParameter && matrix.view.dim() > 2 &&
+         (matrix.view.size(0) == 1 || matrix.view.stride(0) == 0)) {
+    matrix.view = matrix.view[0];  // a batch of one matrix, or of copies of it
   }
   if (weight.kind == Signal::Kind::kParameter && matrix.view.dim() != 2) {
     throw NotFollowed("its weight has " + std::to_string(weight.view.dim()) + " dimensions");
@@ -49,35 +53,35 @@ Activation multiply(Call& call, const char* left, const char* right, const at::T
   return call.builder.linear(input, weight_left && dims > 1 ? dims - 2 : dims - 1, std::move(use));
 }
 
-Activation read_bmm(Call& call) {
-  const char* other = call.find("mat2") != nullptr ? "mat2" : "batch2";
-  return multiply(call, call.find("self") != nullptr && other[0] == 'm' ? "self" : "batch1", other, {});
-}
-
 Activation read_mm(Call& call) { return multiply(call, "self", "mat2", {}); }
+Activation read_bmm(Call& call) { return multiply(call, "self", "mat2", {}); }
 Activation read_matmul(Call& call) { return multiply(call, "self", "other", {}); }
 Activation read_mv(Call& call) { return multiply(call, "self", "vec", {}); }
 
-Activation read_addmm(Call& call) {
+/// self + left @ right.
+Activation multiply_and_add(Call& call, const char* left, const char* right) {
   if (!is_one(call, "beta") || !is_one(call, "alpha")) {
     throw NotFollowed("beta and alpha are not 1");
   }
-  if (call.signal("mat1").kind != Signal::Kind::kActivation) {
+  const bool vector = call.output_sizes().size() == 1;  // of features only: the bias runs along them either way
+  if (!vector && call.signal(left).kind != Signal::Kind::kActivation) {
     throw NotFollowed("its weight stands on the left");
   }
-  return multiply(call, "mat1", "mat2", bias_of(call, "self", call.output_sizes().back()));
+  return multiply(call, left, right, bias_of(call, "self", call.output_sizes().back()));
 }
+
+Activation read_addmm(Call& call) { return multiply_and_add(call, "mat1", "mat2"); }
+Activation read_baddbmm(Call& call) { return multiply_and_add(call, "batch1", "batch2"); }
+Activation read_addmv(Call& call) { return multiply_and_add(call, "mat", "vec"); }
 
 }  // namespace
 
 Reader find_linear_reader(const std::string& name) {
-  return name == "linear"   ? read_linear
-         : name == "addmm"  ? read_addmm
-         : name == "mm"     ? read_mm
-         : name == "matmul" ? read_matmul
-         : name == "mv"     ? read_mv
-         : name == "bmm"    ? read_bmm
-                            : nullptr;
+  static const std::map<std::string, Reader> kReaders = {
+      {"linear", read_linear}, {"mm", read_mm},       {"matmul", read_matmul},   {"mv", read_mv},
+      {"bmm", read_bmm},       {"addmm", read_addmm}, {"baddbmm", read_baddbmm}, {"addmv", read_addmv}};
+  const auto found = kReaders.find(name);
+  return found == kReaders.end() ? nullptr : found->second;
 }
 
 }  // namespace dynascope::network

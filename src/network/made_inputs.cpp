@@ -45,7 +45,7 @@ class Finder {
   Roots run() {
     for (const Operation& operation : recording_.operations) {
       const std::string name = plain_name(operation.name);
-      Trail trail = gather(operation, find_recurrent_reader(name) != nullptr ? 1 : operation.arguments.size());
+      Trail trail = gather(operation);
       if (is_placed_layer(operation.name) && trail.parameter) {
         if (find_embedding_reader(name) == nullptr) {
           inputs_.insert(trail.roots.begin(), trail.roots.end());
@@ -63,14 +63,19 @@ class Finder {
   }
 
  private:
-  /// @param reads  arguments that may hold inputs: not the first state of a recurrent layer
-  Trail gather(const Operation& operation, size_t reads) const {
+  Trail gather(const Operation& operation) const {
+    const std::string key = plain_name(operation.name);
+    const auto holds_inputs = [&](size_t argument) {
+      const bool added = key == "addmm" || key == "addmv" || key == "baddbmm";
+      return find_recurrent_reader(key) != nullptr ? argument == 0  // no first state
+                                                   : argument > 0 || !added;
+    };
     Trail result;
     for (size_t i = 0; i < operation.arguments.size(); ++i) {
       for (const ValueId id : operation.arguments[i].values) {
         if (id >= 0) {
           const Trail& trail = trails_[static_cast<size_t>(id)];
-          if (i < reads) {
+          if (holds_inputs(i)) {
             result.roots.insert(trail.roots.begin(), trail.roots.end());
             result.activation = result.activation || trail.activation;
           }

@@ -32,6 +32,19 @@ std::string positions_of(const Flow& flow, const Candidate& candidate) {
 
 }  // namespace
 
+std::string range_text(int64_t first, int64_t count) {
+  return std::to_string(first) + ":" + std::to_string(first + count);
+}
+
+Unranged unranged(const std::string& name, const Use& use) {
+  if (use.range.empty() || use.layer.transposed || name.size() < use.range.size()) {
+    return {name};
+  }
+  const size_t end = name.size() - use.range.size();
+  return name.compare(end, use.range.size(), use.range) == 0 ? Unranged{name.substr(0, end), use.first_row}
+                                                             : Unranged{name};
+}
+
 std::string make_distinct(const std::string& name, std::set<std::string>& taken) {
   std::string distinct = name;
   for (int number = 2; !taken.insert(distinct).second; ++number) {
@@ -75,12 +88,16 @@ std::vector<std::string> name_candidates(const Flow& flow, const Sites& sites,
       whole = make_distinct(plain_name(candidate), taken);
       first = whole;
     } else {
+      const Origin& origin = flow.origins[static_cast<size_t>(candidate.origin)];
+      const std::string plain = plain_name(candidate);
+      const bool named = origin.kind == Origin::Kind::kWeight && origin.name.empty();
+      const Unranged rows =
+          named ? unranged(plain, flow.uses[static_cast<size_t>(origin.writers[0].use)]) : Unranged{plain};
       if (!same_origin) {
         std::set<std::string> others = taken;
-        whole = make_distinct(plain_name(candidate), others);
+        whole = make_distinct(rows.name, others);
       }
-      first = make_distinct(
-          whole + "[" + std::to_string(site.first) + ":" + std::to_string(site.first + site.count) + "]", taken);
+      first = make_distinct(whole + "[" + range_text(rows.first + site.first, site.count) + "]", taken);
     }
     names.push_back(first);
   }

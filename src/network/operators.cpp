@@ -16,6 +16,13 @@ const std::set<std::string>& transparent() {
       "softmax", "log_softmax", "_softmax", "_log_softmax", "sin", "cos", "exp", "expm1", "log", "log1p", "sqrt",
       "rsqrt", "abs", "neg", "negative", "square", "reciprocal", "erf", "pow", "clamp", "clamp_min", "clamp_max",
       "clip", "nan_to_num",
+      // other functions of one number
+      "absolute", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cosh", "erfc", "erfinv", "exp2", "fix",
+      "float_power", "floor", "fmod", "frac", "logit", "log10", "log2", "positive", "remainder", "round", "sgn", "sign",
+      "sinc", "sinh", "tan", "trunc",
+      // of several, where all but one are constants: of two activations these are a barrier
+      "addcdiv", "addcmul", "atan2", "copysign", "fmax", "fmin", "hypot", "lerp", "logaddexp", "logaddexp2", "maximum",
+      "minimum", "xlogy",
       // dropout
       "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout",
       // normalisation
@@ -60,6 +67,23 @@ std::string plain_name(const std::string& name) {
 size_t wrap(int64_t dim, size_t rank) { return static_cast<size_t>(dim < 0 ? dim + static_cast<int64_t>(rank) : dim); }
 
 bool is_transparent(const std::string& name) { return transparent().count(plain_name(name)) != 0; }
+
+bool transposes(const Operation& operation) {
+  static const std::set<std::string> kWhole = {"t", "numpy_T", "mT"};
+  static const std::set<std::string> kOfTwoAxes = {"transpose", "swapaxes", "swapdims"};
+  const std::string key = plain_name(operation.name);
+  std::vector<int64_t> axes;
+  for (const Argument& argument : operation.arguments) {
+    if (argument.other.isInt()) {
+      axes.push_back(argument.other.toInt());
+    } else if (argument.other.isIntList()) {
+      axes = argument.other.toIntVector();
+    }
+  }
+  const bool exchanged = axes.size() == 2 && wrap(axes[0], 2) != wrap(axes[1], 2);
+  return kWhole.count(key) != 0 || (exchanged && kOfTwoAxes.count(key) != 0) ||
+         (exchanged && wrap(axes[0], 2) == 1 && key == "permute");
+}
 
 bool is_factory(const std::string& name) { return factories().count(plain_name(name)) != 0; }
 

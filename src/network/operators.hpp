@@ -9,6 +9,7 @@
 #include "recording.hpp"
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,9 @@ struct Signal {
   Activation activation;
   std::vector<Activation> decided_by;  ///< predicate
   int32_t parameter = -1;
-  at::Tensor view;  ///< parameter: shares its storage
+  std::set<int32_t> made_of;  ///< computed: all of its parameters
+  bool of_constants = false;  ///< computed: of constants too
+  at::Tensor view;            ///< parameter: shares its storage
   ValueId value = -1;
   bool soft = false;  ///< activation: made by a softmax, so that a contraction applies it as scores
 };
@@ -79,6 +82,9 @@ bool is_contraction(const std::string& name);
 /// @param value  name of the operand that is no scores
 Activation apply_scores(Call& call, const char* value);
 
+/// Exchanges rows and columns of a matrix, in whatever spelling.
+bool transposes(const Operation& operation);
+
 /// Makes values that hold no units whatever its operands are (zeros_like).
 bool is_factory(const std::string& name);
 
@@ -117,9 +123,9 @@ std::string plain_name(const std::string& name);
 /// @throws NotFollowed when it is not a parameter, or not a range of its rows
 Use use_of_parameter(const Call& call, const Signal& signal, const char* operator_name, int64_t output_dim);
 
-/// The bias operand `name`; undefined where there is none.
-/// @throws NotFollowed when it is no parameter of `outputs` elements
+/// The bias operand `name`, a parameter or computed from parameters; undefined where there is none.
+/// @throws NotFollowed when it is neither, or has not `outputs` elements
 at::Tensor bias_of(const Call& call, const char* name, int64_t outputs);
-at::Tensor bias_of(const Signal& signal, int64_t outputs);
+at::Tensor bias_of(const Call& call, const Signal& signal, int64_t outputs);
 
 }  // namespace dynascope::network

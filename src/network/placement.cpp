@@ -94,10 +94,8 @@ at::Tensor rows_of(const WeightLayer& whole, const Part& part) {
                                             : weight;
 }
 
-WeightLayer part_of(const WeightLayer& whole, const Part& part) {
-  const auto range = [](int64_t first, int64_t count) {
-    return std::to_string(first) + ":" + std::to_string(first + count);
-  };
+WeightLayer part_of(const Use& use, const Part& part) {
+  const WeightLayer& whole = use.layer;
   WeightLayer layer = whole;
   if (part.count >= 0) {
     layer.weight = rows_of(whole, part);
@@ -109,8 +107,11 @@ WeightLayer part_of(const WeightLayer& whole, const Part& part) {
     layer.bias = part.bias ? layer.bias : at::Tensor();
   }
   if (part.count >= 0 || part.inputs >= 0) {
-    layer.name += "[" + (part.count >= 0 ? range(part.first, part.count) : ":") +
-                  (part.inputs >= 0 ? ", " + range(part.first_input, part.inputs) : "") + "]";
+    const Unranged rows = unranged(whole.name, use);
+    const bool all = part.count < 0 && rows.name == whole.name;
+    const int64_t count = part.count < 0 ? whole.weight.size(0) : part.count;
+    layer.name = rows.name + "[" + (all ? ":" : range_text(rows.first + part.first, count)) +
+                 (part.inputs >= 0 ? ", " + range_text(part.first_input, part.inputs) : "") + "]";
   }
   return layer;
 }
@@ -129,7 +130,7 @@ void write_weight_layers(const Flow& flow, const AllEnds& ends, const std::vecto
       continue;
     }
     for (const Part& part : ends.of_use[i]) {
-      WeightLayer layer = part_of(use.layer, part);
+      WeightLayer layer = part_of(use, part);
       attach(part.ends, positions, layer.sources, layer.targets);
       layer.name = make_distinct(layer.name, taken);
       if (part.constant) {

@@ -84,6 +84,17 @@ Network place(Flow flow);
 std::vector<std::string> name_candidates(const Flow& flow, const Sites& sites,
                                          const std::vector<Candidate>& candidates);
 
+/// "6:18", as ranges of rows and columns are spelled in names.
+std::string range_text(int64_t first, int64_t count);
+
+/// `name` without the range of the rows that `use` takes of its parameter: a range of these is spelled as one of the
+/// parameter's. Of a weight read the other way round rows are no outputs: then nothing is taken off.
+struct Unranged {
+  std::string name;
+  int64_t first = 0;  ///< to add to outputs
+};
+Unranged unranged(const std::string& name, const Use& use);
+
 /// `name`, or `name` with the first of #2, #3, ... that is not in `taken`; adds it to `taken`.
 std::string make_distinct(const std::string& name, std::set<std::string>& taken);
 

@@ -76,6 +76,15 @@ Activation reduce(Call& call, bool total) {
 }
 
 Activation read_mean(Call& call) { return reduce(call, false); }
+
+/// Of one axis like amax; of two tensors, or of everything, something else.
+Activation read_largest(Call& call) {
+  if (call.find("other") != nullptr) {
+    throw NotFollowed("it combines two activations");
+  }
+  return reduce(call, false);
+}
+
 Activation read_sum(Call& call) { return reduce(call, true); }
 
 /// A deviation or norm of the features is a part of a normalisation; of anything else nobody knows what it is.
@@ -112,6 +121,9 @@ Reader find_pooling_reader(const std::string& name) {
                                                          {"adaptive_max_pool3d", read_adaptive},
                                                          {"mean", read_mean},
                                                          {"amax", read_mean},
+                                                         {"amin", read_mean},
+                                                         {"max", read_largest},
+                                                         {"min", read_largest},
                                                          {"sum", read_sum},
                                                          {"norm", read_norm},
                                                          {"linalg_vector_norm", read_norm},

@@ -38,7 +38,7 @@ Use use_of(const Call& call, const Signal& weight, const Signal* bias) {
   const std::string kind = kind_of(call);
   Use use = use_of_parameter(call, weight, kind.c_str(), 0);
   if (bias != nullptr) {
-    use.layer.bias = bias_of(*bias, use.layer.weight.size(0));
+    use.layer.bias = bias_of(call, *bias, use.layer.weight.size(0));
   }
   return use;
 }

@@ -60,8 +60,10 @@ Network select(const Network& network, const std::function<bool(const std::strin
   }
 
   for (const ComputedWeight& computed : network.computed) {
-    if (std::any_of(result.weight_layers.begin(), result.weight_layers.end(),
-                    [&](const WeightLayer& layer) { return layer.weight.is_alias_of(computed.value); })) {
+    if (std::any_of(result.weight_layers.begin(), result.weight_layers.end(), [&](const WeightLayer& layer) {
+          return layer.weight.is_alias_of(computed.value) ||
+                 (layer.bias.defined() && layer.bias.is_alias_of(computed.value));
+        })) {
       result.computed.push_back(computed);
     }
   }

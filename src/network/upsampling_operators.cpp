@@ -25,6 +25,12 @@ at::Tensor linear(const at::Tensor& cells, int64_t size, bool align, std::option
 at::Tensor cubic(const at::Tensor& cells, int64_t size, bool align, std::optional<double> scale) {
   return at::upsample_bicubic2d(cells.unsqueeze(-1), {size, 1}, align, scale, std::nullopt).squeeze(-1);
 }
+at::Tensor smooth_linear(const at::Tensor& cells, int64_t size, bool align, std::optional<double> scale) {
+  return at::_upsample_bilinear2d_aa(cells.unsqueeze(2), {1, size}, align, std::nullopt, scale).squeeze(2);
+}
+at::Tensor smooth_cubic(const at::Tensor& cells, int64_t size, bool align, std::optional<double> scale) {
+  return at::_upsample_bicubic2d_aa(cells.unsqueeze(2), {1, size}, align, std::nullopt, scale).squeeze(2);
+}
 
 /// The scale that the user gave for one of `axes` axes, where he gave one.
 std::optional<double> scale_of(const Call& call, size_t axis, size_t axes) {
@@ -72,7 +78,9 @@ Reader find_upsampling_reader(const std::string& name) {
                                                          {"upsample_linear1d", read<1, linear>},
                                                          {"upsample_bilinear2d", read<2, linear>},
                                                          {"upsample_trilinear3d", read<3, linear>},
-                                                         {"upsample_bicubic2d", read<2, cubic>}};
+                                                         {"upsample_bicubic2d", read<2, cubic>},
+                                                         {"_upsample_bilinear2d_aa", read<2, smooth_linear>},
+                                                         {"_upsample_bicubic2d_aa", read<2, smooth_cubic>}};
   const auto found = kReaders.find(name);
   return found == kReaders.end() ? nullptr : found->second;
 }

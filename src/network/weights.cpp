@@ -2,6 +2,7 @@
 // Which elements of which parameter an operator uses as its weight.
 #include "derivations.hpp"
 #include "operators.hpp"
+#include "placement.hpp"
 
 #include <ATen/ATen.h>
 
@@ -57,6 +58,25 @@ Use use_of_computed(const Call& call, const Signal& signal, const char* operator
   return use;
 }
 
+at::Tensor computed_bias(const Call& call, const Signal& signal, int64_t outputs) {
+  at::Tensor value;
+  try {
+    value = call.derivations.find(call, signal.value).value;
+  } catch (const NotFollowed& problem) {
+    std::string text = problem.what();
+    const std::string subject = "its weight";
+    text.replace(0, text.compare(0, subject.size(), subject) == 0 ? subject.size() : 0, "its bias");
+    throw NotFollowed(text);
+  }
+  if (const std::string reason = unmeasurable(value); !reason.empty()) {
+    throw NotFollowed("its bias is " + reason);
+  }
+  if (value.numel() != outputs) {
+    throw NotFollowed("its bias has another size than its outputs");
+  }
+  return value.view({outputs});
+}
+
 }  // namespace
 
 Use use_of_parameter(const Call& call, const Signal& signal, const char* operator_name, int64_t output_dim) {
@@ -87,10 +107,11 @@ Use use_of_parameter(const Call& call, const Signal& signal, const char* operato
     if (same_layout(straight, parameter.value)) {
       use.layer.weight = parameter.value;
     } else if (const int64_t first = first_row(straight, parameter.value); first >= 0) {
-      const std::string range = "[" + std::to_string(first) + ":" + std::to_string(first + straight.size(0)) + "]";
       use.layer.weight = parameter.value.narrow(0, first, straight.size(0));
-      use.layer.name += range;
-      use.owner += range;
+      use.first_row = first;
+      use.range = "[" + range_text(first, straight.size(0)) + "]";
+      use.layer.name += use.range;
+      use.owner += use.range;
     } else {
       continue;
     }
@@ -106,9 +127,9 @@ Use use_of_parameter(const Call& call, const Signal& signal, const char* operato
   throw NotFollowed("its weight is a part of " + parameter.name + " that is no range of rows");
 }
 
-at::Tensor bias_of(const Signal& signal, int64_t outputs) {
+at::Tensor bias_of(const Call& call, const Signal& signal, int64_t outputs) {
   if (signal.kind == Signal::Kind::kComputed) {
-    throw NotFollowed("its bias is computed from parameters");
+    return computed_bias(call, signal, outputs);
   }
   if (signal.kind == Signal::Kind::kActivation) {
     throw NotFollowed("it adds an activation");
@@ -126,7 +147,7 @@ at::Tensor bias_of(const Signal& signal, int64_t outputs) {
 }
 
 at::Tensor bias_of(const Call& call, const char* name, int64_t outputs) {
-  return call.has(name) ? bias_of(call.signal(name), outputs) : at::Tensor();
+  return call.has(name) ? bias_of(call, call.signal(name), outputs) : at::Tensor();
 }
 
 }  // namespace dynascope::network

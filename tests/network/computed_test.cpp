@@ -33,13 +33,14 @@ struct Net : nn::Module {
     g = inner->register_parameter("g", torch::rand({4, 1}));
     a = inner->register_parameter("a", torch::randn({4, 1}));
     b = inner->register_parameter("b", torch::randn({1, 6}));
+    u = inner->register_buffer("u", torch::ones({4}) / 2);
   }
   Tensor forward(const Tensor& x) {
     return last->forward(torch::relu(torch::linear(torch::relu(first->forward(x)), effective(*this))));
   }
   nn::Linear first{nullptr}, last{nullptr};
   std::shared_ptr<nn::Module> inner;
-  Tensor v, g, a, b;
+  Tensor v, g, a, b, u;
   std::function<Tensor(Net&)> effective;
 };
 
@@ -50,6 +51,15 @@ Tensor standardised(Net& net) {
 }
 Tensor joined(Net& net) { return torch::cat({net.v.narrow(0, 0, 2), net.v.narrow(0, 2, 2) * net.g.narrow(0, 2, 2)}); }
 Tensor turned(Net& net) { return (net.v.t() * net.g.view({1, 4})).t(); }
+Tensor permuted(Net& net) { return (net.v.permute({1, 0}) * net.g.view({1, 4})).permute({1, 0}).transpose(0, 0); }
+/// One step of power iteration, as spectral norm divides by the largest singular value.
+Tensor spectral_norm(Net& net) {
+  const Tensor to =
+      torch::nn::functional::normalize(net.v.t().mv(net.u), torch::nn::functional::NormalizeFuncOptions().dim(0));
+  return net.v / net.v.mv(to).norm();
+}
+Tensor low_rank_linear(Net& net) { return net.v + torch::matmul(net.a, net.b) * (2.0 / 4) + net.g * 0; }
+Tensor masked(Net& net) { return net.v * (torch::arange(6) % 2); }
 
 void expect_strengths(Net& net, const Network& network) {
   const torch::NoGradGuard no_grad;
@@ -67,7 +77,8 @@ void expect_strengths(Net& net, const Network& network) {
 }
 
 TEST(Computed, TheEffectiveWeightLinksUnitsAndIsRenewed) {
-  for (const auto& effective : {weight_norm, low_rank_sum, standardised, joined, turned}) {
+  for (const auto& effective :
+       {weight_norm, low_rank_sum, standardised, joined, turned, permuted, spectral_norm, low_rank_linear, masked}) {
     Net net(effective);
     const Network network = trace(net, [&] { return net.forward(torch::randn({3, 5})); });
     for (const std::string used : {"mid.v", "first.weight"}) {
@@ -82,6 +93,7 @@ TEST(Computed, TheEffectiveWeightLinksUnitsAndIsRenewed) {
       net.v.mul_(-1.5).add_(0.25);
       net.g.add_(1);
       net.b.uniform_();
+      net.u.uniform_();
     }
     expect_strengths(net, network);
   }
@@ -108,6 +120,63 @@ TEST(Computed, AConvolutionAndATable) {
   EXPECT_TRUE(torch::allclose(strengths[0], 1 + w.sum({0, 2, 3}), 1e-5, 1e-5));
   EXPECT_TRUE(torch::allclose(strengths[1], w.sum({1, 2, 3}) + 1, 1e-5, 1e-5));
   EXPECT_TRUE(torch::allclose(strengths[3], model.table.detach().mul(2).sum(0) + 1, 1e-5, 1e-5)) << network;
+}
+
+TEST(Computed, ABiasToo) {
+  struct Model : nn::Module {
+    Tensor w = register_parameter("w", torch::randn({4, 3})), b = register_parameter("b", torch::randn({4}));
+    Tensor factor = register_parameter("factor", torch::ones({1}));
+  };
+  const Tensor x = torch::randn({2, 3}), tokens = torch::randn({2, 5, 3});
+  using Forward = std::function<Tensor(Model&)>;
+  const std::vector<Forward> spellings = {
+      [&](Model& m) { return torch::linear(x, m.w, m.b * m.factor); },
+      [&](Model& m) { return torch::linear(tokens, m.w, m.b * m.factor); },
+      [&](Model& m) { return x.mm(m.w.t()) + m.factor * m.b; },
+      [&](Model& m) { return torch::conv1d(tokens.transpose(1, 2), m.w.unsqueeze(-1), m.b * m.factor); },
+      [&](Model& m) { return torch::linear(x, m.w * m.factor / m.factor, m.b * m.factor); }};
+  for (const Forward& forward : spellings) {
+    Model model;
+    const Network network = trace(model, [&] { return forward(model); });
+    EXPECT_TRUE(network.skipped.empty()) << network;
+    const torch::NoGradGuard no_grad;
+    model.factor.fill_(-3);
+    const auto strength = node_strength(network, MetricOptions().granularity(Granularity::kChannel));
+    ASSERT_EQ(strength.size(), 2U) << network;
+    EXPECT_TRUE(torch::allclose(strength[1], model.w.sum(1) - 3 * model.b + 1, 1e-4, 1e-4)) << network;
+  }
+}
+
+TEST(Computed, ABiasOfEveryRowIsThatOfItsTime) {
+  struct Model : nn::Module {
+    Tensor w = register_parameter("w", torch::randn({4, 3})), b = register_parameter("b", torch::randn({4}));
+  } model;
+  auto sink = std::make_shared<MemorySink>();
+  Monitor monitor(model, MonitorOptions("unused.h5").sink(sink));
+  monitor.trace([&] { return torch::linear(torch::randn({2, 3}), model.w, model.b * 2); });
+  std::vector<double> means;
+  const auto note = [&] {
+    means.push_back((model.w.sum(1) + model.b * 2 + 1).mean().item<double>());
+    const torch::NoGradGuard no_grad;
+    model.b.add_(0.5);
+  };
+  monitor.on_train_begin();
+  note();
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    if (epoch == 1) {
+      model.to(torch::kDouble);
+    }
+    monitor.on_step_end();
+    note();
+    monitor.on_epoch_end();
+  }
+  monitor.on_train_end();
+  EXPECT_EQ(monitor.status().first_error, "");
+  ASSERT_EQ(sink->rows().size(), means.size());
+  EXPECT_NEAR(sink->values(0, "/nodes/strength_mean")[1], means[0], 1e-5);
+  for (size_t row = 1; row < means.size(); ++row) {
+    EXPECT_GT(sink->values(row, "/nodes/strength_mean")[1], sink->values(row - 1, "/nodes/strength_mean")[1] + 0.5);
+  }
 }
 
 TEST(Computed, EveryRowOfAMonitorHasTheWeightOfItsTime) {

@@ -109,18 +109,6 @@ TEST(TraceContainers, AnEmbeddingBagIsATableWhoseEntriesAreTheInputs) {
   EXPECT_EQ(node(network, "input").shape, Shape{7}) << network;
 }
 
-TEST(TraceContainers, ATransformerDecoderIsPlacedWhole) {
-  nn::TransformerDecoder decoder(
-      nn::TransformerDecoderLayer(nn::TransformerDecoderLayerOptions(8, 2).dim_feedforward(16)), 1);
-  const Tensor x = torch::randn({5, 2, 8});
-  const Tensor memory = torch::randn({4, 2, 8});
-  const Network network = trace(decoder, [&] { return decoder->forward(x, memory); });
-  for (const SkippedInfo& skipped : network.skipped) {
-    EXPECT_EQ(skipped.name.find("weight"), std::string::npos) << skipped.name << ": " << skipped.reason;
-  }
-  EXPECT_GE(network.weight_layers.size(), 6U) << network;
-}
-
 TEST(TraceContainers, ParametersInOneFlatBufferAreMeasuredThere) {
   nn::Linear a(5, 4);
   nn::Linear b(4, 3);

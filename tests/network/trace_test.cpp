@@ -77,6 +77,9 @@ TEST(TraceLinear, EverySpellingOfAProduct) {
   Bag bag;
   const Tensor w = bag.add("w", torch::randn({3, 5})), v = bag.add("v", torch::randn({5, 3}));
   const Tensor b = bag.add("b", torch::randn({3})), x = torch::randn({2, 5});
+  const Tensor tokens = torch::randn({2, 4, 5});
+  const Tensor wide = x.to(at::kDouble);
+  Tensor out = torch::empty({2, 3});
   struct Case {
     const char* name;
     std::function<Tensor()> forward;
@@ -95,6 +98,61 @@ TEST(TraceLinear, EverySpellingOfAProduct) {
       {"addmm", [&] { return torch::addmm(b, x, v); }, "v", true, true},
       {"linear", [&] { return torch::linear(x, w, b); }, "w", true, false},
       {"functional", [&] { return nn::functional::linear(x, w, b); }, "w", true, false},
+      {"mm, then add in place", [&] { return x.mm(w.t()).add_(b); }, "w", true, false},
+      {"matmul of one row", [&] { return torch::matmul(x[0], v); }, "v", false, true},
+      {"matmul, weight on the left", [&] { return w.matmul(x[0]); }, "w", false, false},
+      {"matmul of tokens", [&] { return torch::matmul(tokens, v) + b; }, "v", true, true},
+      {"linear of tokens", [&] { return nn::functional::linear(tokens, w, b); }, "w", true, false},
+      {"linear of tokens without bias", [&] { return nn::functional::linear(tokens, w); }, "w", false, false},
+      {"linear of maps", [&] { return torch::linear(tokens.unsqueeze(1), w, b); }, "w", true, false},
+      {"linear of one row", [&] { return torch::linear(x[0], w, b); }, "w", true, false},
+      {"linalg", [&] { return at::linalg_matmul(tokens, v); }, "v", false, true},
+      {"mT", [&] { return x.matmul(w.mT()); }, "w", false, false},
+      {"numpy_T", [&] { return x.matmul(w.numpy_T()); }, "w", false, false},
+      {"permute",
+       [&] {
+         return x.matmul(w.permute({1, 0}));
+       },
+       "w", false, false},
+      {"swapaxes", [&] { return x.matmul(w.swapaxes(0, 1)); }, "w", false, false},
+      {"transposed copy", [&] { return x.matmul(w.t().contiguous()); }, "w", false, false},
+      {"bmm",
+       [&] {
+         return tokens.bmm(v.unsqueeze(0).expand({2, 5, 3}));
+       },
+       "v", false, true},
+      {"bmm of one", [&] { return x.unsqueeze(0).bmm(v.unsqueeze(0)); }, "v", false, true},
+      {"baddbmm", [&] { return torch::baddbmm(b, x.unsqueeze(0), v.unsqueeze(0)); }, "v", true, true},
+      {"addmv", [&] { return torch::addmv(b, w, x[0]); }, "w", true, false},
+      {"einsum",
+       [&] {
+         return torch::einsum("bi,oi->bo", {x, w});
+       },
+       "w", false, false},
+      {"einsum and add",
+       [&] {
+         return torch::einsum("bti,io->bto", {tokens, v}) + b;
+       },
+       "v", true, true},
+      {"tensordot", [&] { return torch::tensordot(tokens, w, {2}, {1}); }, "w", false, false},
+      {"inner", [&] { return torch::inner(tokens, w); }, "w", false, false},
+      {"mm into a tensor", [&] { return torch::mm_out(out, x, v); }, "v", false, true},
+      {"addmm in place",
+       [&] {
+         return torch::zeros({2, 3}).addmm_(x, v);
+       },
+       "v", false, true},
+      {"cast, then t", [&] { return wide.matmul(w.to(at::kDouble).t()); }, "w", false, false},
+      {"cast, then transpose", [&] { return wide.matmul(w.to(at::kDouble).transpose(-1, 0)); }, "w", false, false},
+      {"cast, then permute",
+       [&] {
+         return wide.matmul(w.to(at::kDouble).permute({1, 0}));
+       },
+       "w", false, false},
+      {"cast, then mT", [&] { return wide.matmul(w.to(at::kDouble).mT()); }, "w", false, false},
+      {"cast, then numpy_T", [&] { return wide.matmul(w.to(at::kDouble).numpy_T()); }, "w", false, false},
+      {"cast, then swapdims", [&] { return wide.matmul(w.to(at::kDouble).swapdims(0, 1)); }, "w", false, false},
+      {"cast, turned twice", [&] { return wide.matmul(v.to(at::kDouble).t().t()); }, "v", false, true},
       {"cast weight", [&] { return nn::functional::linear(x.to(at::kDouble), w.to(at::kDouble), b.to(at::kDouble)); },
        "w", true, false},
   };
@@ -108,6 +166,9 @@ TEST(TraceLinear, EverySpellingOfAProduct) {
     EXPECT_TRUE(layer.weight.is_same(c.layer == "w" ? w : v));
     EXPECT_EQ(node(network, "input").shape, Shape{5});
     EXPECT_EQ(node(network, c.layer).shape, Shape{3});
+    const Tensor rows = layer.weight.sum(c.transposed ? 0 : 1) + (c.bias ? b : torch::zeros({3})) + 1;
+    ASSERT_EQ(network.node_layers.size(), 2U) << network;
+    EXPECT_TRUE(torch::allclose(node_strength(network).at(1), rows, 1e-5, 1e-5));
   }
 }
 
@@ -261,6 +322,17 @@ TEST(TraceBarrier, AWeightThatReadsADecisionKeepsItsStatistics) {
   const Tensor x = torch::randn({3, 5});
   const Network network = trace(pair, [&] { return pair.b->forward((pair.a->forward(x) > 0).to(at::kFloat)); });
   EXPECT_EQ(chain(network), (Lines{"input -> a.weight -> a", " -> b.weight -> "}));
+  EXPECT_TRUE(weight(network, "b.weight").bias.is_same(pair.b->bias));
+  EXPECT_EQ(reason(network, "aten::addmm"), "it reads no activation");
+}
+
+TEST(TraceBarrier, AWeightThatReadsConstantsKeepsItsStatistics) {
+  Pair pair;
+  auto main = pair.register_module("main", nn::Linear(5, 4));
+  const Tensor fixed = pair.register_buffer("fixed", torch::randn({3, 5})), x = torch::randn({3, 5});
+  const Network network =
+      trace(pair, [&] { return main->forward(x) + pair.b->forward(torch::relu(pair.a->forward(fixed))); });
+  EXPECT_EQ(chain(network), (Lines{"input -> main.weight -> main", " -> a.weight -> ", " -> b.weight -> "}));
   EXPECT_TRUE(weight(network, "b.weight").bias.is_same(pair.b->bias));
   EXPECT_EQ(reason(network, "aten::addmm"), "it reads no activation");
 }

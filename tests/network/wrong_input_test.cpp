@@ -142,6 +142,25 @@ TEST(WrongInput, RegisteredTwiceIsThereOnce) {
   EXPECT_TRUE(says(error, "got two called \"x\"")) << error;
 }
 
+/// Run files promise it (SkippedInfo), and `dynascope info` reads it.
+TEST(WrongInput, ReasonsTellParametersOutputsAndOperatorsApart) {
+  Pair pair;
+  pair.register_parameter("idle", torch::ones({2}));
+  const Tensor made = pair.register_parameter("made", torch::ones({4, 4}));
+  const Tensor x = torch::randn({3, 5});
+  const Network network = trace(pair, [&] {
+    const Tensor y = pair.forward(x).cumsum(1);
+    return std::vector<Tensor>{y, y.mm(made * torch::rand({4, 4})), torch::ones({3}), y.argmax(1)};
+  });
+  for (const std::string output : {"output0", "output1", "output2", "output3"}) {
+    EXPECT_EQ(reason(network, output).rfind("a returned tensor", 0), 0U) << network;
+  }
+  EXPECT_EQ(reason(network, "idle").rfind("no operator used it", 0), 0U) << network;
+  EXPECT_EQ(reason(network, "made").rfind("used by ", 0), 0U) << network;
+  EXPECT_NE(reason(network, "aten::cumsum"), "") << network;
+  EXPECT_NE(reason(network, "aten::mm"), "") << network;
+}
+
 TEST(WrongInput, OutputsThatAreNotReachedAreNamed) {
   Pair pair;
   const Tensor x = torch::randn({3, 5});

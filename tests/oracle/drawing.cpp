@@ -96,6 +96,17 @@ size_t Drawing::linear(const std::string& name, size_t from, int64_t outputs) {
   return add(std::move(node), name);
 }
 
+size_t Drawing::layer(const std::string& name, size_t from, std::shared_ptr<nn::Module> module, const at::Tensor& bias,
+                      Map run, Map map) {
+  graph_->module.register_module(name, std::move(module));
+  GraphNode node = node_of(Kind::kWeight, {from});
+  node.name = name;
+  node.bias = bias;
+  node.run = [run = std::move(run)](const Tensors& x) { return run(x[0]); };
+  node.map = std::move(map);
+  return add(std::move(node), name);
+}
+
 size_t Drawing::resampling(const std::string& what, size_t from, Map map, Map run) {
   GraphNode node = node_of(Kind::kResampling, {from});
   node.run = [run = run ? run : map](const Tensors& x) { return run(x[0]); };
@@ -111,6 +122,15 @@ size_t Drawing::window(size_t from, bool most) {
 
 size_t Drawing::mean(size_t from) {
   return resampling("mean", from, [](const at::Tensor& x) { return x.mean({2, 3}, true); });
+}
+
+size_t Drawing::transparent(const std::string& what, size_t from, Map run, std::shared_ptr<nn::Module> module) {
+  if (module != nullptr) {
+    graph_->module.register_module("transparent" + std::to_string(graph_->nodes.size()), std::move(module));
+  }
+  GraphNode node = node_of(Kind::kTransparent, {from});
+  node.run = [run = std::move(run)](const Tensors& x) { return run(x[0]); };
+  return add(std::move(node), what);
 }
 
 size_t Drawing::relu(size_t from, bool in_place) {

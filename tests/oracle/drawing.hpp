@@ -4,6 +4,8 @@
 #include "graph.hpp"
 
 #include <torch/nn/options/conv.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <memory>
@@ -24,13 +26,29 @@ class Drawing {
   /// Reads the flattened tensor.
   size_t linear(const std::string& name, size_t from, int64_t outputs);
 
+  using Map = std::function<at::Tensor(const at::Tensor&)>;
+  /// Any module that is a linear map and a bias: what it does to units is what its float64 copy does, without what that
+  /// makes of zeros.
+  template <typename M>
+  size_t layer(const std::string& name, size_t from, const torch::nn::ModuleHolder<M>& module) {
+    const auto copy = std::dynamic_pointer_cast<M>(module->clone());
+    copy->to(at::kDouble);
+    return layer(
+        name, from, module.ptr(), module->bias, [own = module.ptr()](const at::Tensor& x) { return own->forward(x); },
+        [copy](const at::Tensor& x) { return copy->forward(x) - copy->forward(at::zeros_like(x)); });
+  }
+  size_t layer(const std::string& name, size_t from, std::shared_ptr<torch::nn::Module> module, const at::Tensor& bias,
+               Map run, Map map);
+
   /// @param map  what it does to units
   /// @param run  what the model does, where that is something else (max pooling)
-  using Map = std::function<at::Tensor(const at::Tensor&)>;
   size_t resampling(const std::string& what, size_t from, Map map, Map run = nullptr);
   size_t window(size_t from, bool most);  ///< 2 x 2
   size_t mean(size_t from);               ///< of all positions, which stay as one
 
+  /// An operator that leaves the node layer what it is; `module`, where there is one, is part of the model.
+  size_t transparent(const std::string& what, size_t from, Map run,
+                     std::shared_ptr<torch::nn::Module> module = nullptr);
   size_t relu(size_t from, bool in_place = false);
   size_t norm(size_t from);
 

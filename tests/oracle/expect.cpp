@@ -8,7 +8,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <numeric>
+#include <sstream>
 
 namespace oracle {
 namespace {
@@ -20,6 +22,26 @@ std::vector<int64_t> counted_multiplicity(const dynascope::NodeLayerInfo& info) 
   const at::Tensor owner = expand(info, at::tensor(positions)).flatten().to(at::kLong);
   const at::Tensor counts = at::bincount(owner, {}, info.stored_units());
   return {counts.data_ptr<int64_t>(), counts.data_ptr<int64_t>() + counts.numel()};
+}
+
+void expect_layers(const Graph& graph, const dynascope::Network& network) {
+  const std::vector<ExpectedLayer> expected = expected_layers(graph);
+  const auto strengths = dynascope::node_strength(network);
+  const auto info = dynascope::node_layer_info(network);
+  EXPECT_TRUE(network.skipped.empty());
+  EXPECT_EQ(info.size(), expected.size());
+  for (const ExpectedLayer& layer : expected) {
+    SCOPED_TRACE(layer.name);
+    const auto found = std::find_if(info.begin(), info.end(), [&](const auto& i) { return i.name == layer.name; });
+    if (found == info.end()) {
+      ADD_FAILURE() << "is no node layer";
+      continue;
+    }
+    const at::Tensor units = expand(*found, strengths[static_cast<size_t>(found - info.begin())]);
+    const at::Tensor full = spread(units, layer.strength);
+    ASSERT_TRUE(full.defined()) << units.sizes() << " for " << layer.strength.sizes();
+    expect_close(full, layer.strength.flatten());
+  }
 }
 
 }  // namespace
@@ -101,6 +123,14 @@ void expect_strengths(const Chain& chain, const dynascope::Network& network, con
     const double rounding = 2.4e-7 * magnitude[i].square().mean().sqrt().item<double>() + 1e-12;
     EXPECT_NEAR(fluctuation[static_cast<int64_t>(i)].item<double>(), expected[i].std(false).item<double>(), rounding);
   }
+}
+
+void expect_graph(const Graph& graph, const std::string& what) {
+  const dynascope::Network network = graph.trace();
+  std::ostringstream text;
+  text << what << "\n" << graph.text << network;
+  SCOPED_TRACE(text.str());
+  expect_layers(graph, network);
 }
 
 void expect_close(const at::Tensor& got, const at::Tensor& expected) {

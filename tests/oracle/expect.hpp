@@ -2,6 +2,7 @@
 #pragma once
 
 #include "chain.hpp"
+#include "graph.hpp"
 
 #include <dynascope/metrics.hpp>
 
@@ -29,6 +30,9 @@ at::Tensor units_of(const dynascope::Network& network, const std::string& name,
 /// Expects strengths of chain's definition: |difference| <= 1e-6 (1 + sum of absolute values along the links), and
 /// layer fluctuations and multiplicities that belong to them.
 void expect_strengths(const Chain& chain, const dynascope::Network& network, const dynascope::MetricOptions& options);
+
+/// Expects every node layer of `graph`, with the strengths of its definition, and nothing skipped.
+void expect_graph(const Graph& graph, const std::string& what);
 
 /// Expects |got - expected| <= 1e-6 (1 + |expected|) everywhere.
 void expect_close(const at::Tensor& got, const at::Tensor& expected);

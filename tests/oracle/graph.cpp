@@ -118,8 +118,10 @@ class Expectation {
 
   bool alike(size_t a, size_t b) const {
     const auto cells = [this](size_t i) {
-      const auto& sizes = graph_.nodes[graph_.nodes[i].arguments[0]].sizes;
-      return std::vector<int64_t>{sizes[2] * sizes[3], 1, sizes[2], sizes[3]};
+      std::vector<int64_t> sizes = graph_.nodes[graph_.nodes[i].arguments[0]].sizes;
+      sizes[0] = std::accumulate(sizes.begin() + 2, sizes.end(), int64_t{1}, std::multiplies<>());
+      sizes[1] = 1;
+      return sizes;
     };
     if (cells(a) != cells(b)) {
       return false;

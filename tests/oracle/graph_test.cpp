@@ -30,34 +30,6 @@ uint64_t number(const char* variable, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-void expect_layers(const Graph& graph, const dynascope::Network& network) {
-  const std::vector<ExpectedLayer> expected = expected_layers(graph);
-  const auto strengths = dynascope::node_strength(network);
-  const auto info = dynascope::node_layer_info(network);
-  EXPECT_TRUE(network.skipped.empty());
-  EXPECT_EQ(info.size(), expected.size());
-  for (const ExpectedLayer& layer : expected) {
-    SCOPED_TRACE(layer.name);
-    const auto found = std::find_if(info.begin(), info.end(), [&](const auto& i) { return i.name == layer.name; });
-    if (found == info.end()) {
-      ADD_FAILURE() << "is no node layer";
-      continue;
-    }
-    const at::Tensor units = expand(*found, strengths[static_cast<size_t>(found - info.begin())]);
-    const at::Tensor full = spread(units, layer.strength);
-    ASSERT_TRUE(full.defined()) << units.sizes() << " for " << layer.strength.sizes();
-    expect_close(full, layer.strength.flatten());
-  }
-}
-
-void expect_graph(const Graph& graph, const std::string& what) {
-  const dynascope::Network network = graph.trace();
-  std::ostringstream text;
-  text << what << "\n" << graph.text << network;
-  SCOPED_TRACE(text.str());
-  expect_layers(graph, network);
-}
-
 nn::Conv2dOptions kernel(int64_t in, int64_t out, int64_t size, int64_t stride = 1, int64_t groups = 1) {
   return nn::Conv2dOptions(in, out, size).stride(stride).padding(size / 2).groups(groups);
 }
