@@ -10,10 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace dynascope::cli {
@@ -92,6 +95,12 @@ Json options_json(const RunDescription& what) {
           {"config", config.is_discarded() ? Json(what.config) : config}};
 }
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 Json rows_json(const RunFile& run) {
   const RunRows index = run.row_index();
   const auto total = [](const auto& values) { return std::accumulate(values.begin(), values.end(), 0.0); };
@@ -102,6 +111,7 @@ Json rows_json(const RunFile& run) {
     rows["epochs_closed"] = std::count(index.epoch_end.begin() + 1, index.epoch_end.end(), true);
     rows["seconds"] = index.time.back();
     rows["snapshot_seconds"] = total(index.snapshot_seconds);
+    rows["snapshot_seconds_median"] = median(index.snapshot_seconds);
     rows["dropped"] = std::accumulate(index.dropped.begin(), index.dropped.end(), int64_t{0});
   }
   const auto bad = first_non_finite(run);
@@ -170,7 +180,9 @@ Json gather(const std::string& path, const RunFile& run) {
                       {"message", event.message}});
   }
   const Json layers = layers_json(run.description());
+  std::error_code unknown;
   return {{"run", path},
+          {"bytes", std::filesystem::file_size(path, unknown)},
           {"provenance", provenance_json(run)},
           {"options", options_json(run.description())},
           {"rows", rows_json(run)},
@@ -208,7 +220,7 @@ std::string cost_text(const Json& rows) {
   }
   const double cost = rows["snapshot_seconds"];
   const double seconds = rows["seconds"];
-  std::string text = duration(cost) + " for all snapshots";
+  std::string text = duration(rows["snapshot_seconds_median"]) + " a snapshot (median), " + duration(cost) + " in all";
   text += seconds > 0 ? ", " + number(100 * cost / seconds) + " % of the time" : "";
   const auto dropped = rows["dropped"].get<int64_t>();
   return text + (dropped > 0 ? "; " + std::to_string(dropped) + " rows dropped" : "; no row dropped");
@@ -238,6 +250,7 @@ void print_summary(const Output& output, const Json& info) {
   line("state", !from["in_progress"].get<bool>() ? "finished"
                 : from["has_writer"].get<bool>() ? "open: still training"
                                                  : "left behind: the process that wrote it was killed");
+  line("size", std::to_string(info["bytes"].get<uint64_t>()) + " bytes");
   line("written by", "dynascope " + text_of(from["creator_version"]) + ", schema " + text_of(from["schema_version"]) +
                          ", LibTorch " + text_of(from["torch_version"]));
   line("definitions", text_of(from["definitions_version"]) + ": bias " + text_of(options["bias"]) + ", boundary " +

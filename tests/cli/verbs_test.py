@@ -187,6 +187,8 @@ def test_info_json_agrees_with_the_file(runs, kind):
         assert info["rows"]["epochs_closed"] == file["epoch_end"][1:rows].sum()
         assert info["rows"]["seconds"] == file["time"][rows - 1]
         assert info["rows"]["snapshot_seconds"] == pytest.approx(file["cost/snapshot"][:rows].sum())
+        assert info["rows"]["snapshot_seconds_median"] == pytest.approx(numpy.median(file["cost/snapshot"][:rows]), rel=0.1)
+        assert info["bytes"] == os.path.getsize(runs[kind])
         assert info["rows"]["dropped"] == file["cost/dropped"][:rows].sum() == 3
         assert info["last_scalars"]["accuracy"] == file["scalars/accuracy"][rows - 1]
         for key, attribute in (("run_id", "run_id"), ("created", "created"), ("schema_version", "schema_version"),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A run of very many rows takes no more memory or descriptors than a short one.
 #include "nets.hpp"
-#include "runfile/temporary_folder.hpp"
 #include "support/long_tests.hpp"
 
 #include <gtest/gtest.h>
@@ -29,9 +28,9 @@ Taken taken() {
 
 TEST(Endurance, RowsOfManyStepsStreamInBoundedMemory) {
   const int64_t rows = test::long_tests() ? 1'000'000 : 40'000;
-  const testing::TemporaryFolder folder;
+  const RunPath path("long.h5");
   Net net = make_net();
-  Monitor monitor(net, MonitorOptions(folder.file("run.h5")).every_n_steps(1).histogram(Histogram::kOff));
+  Monitor monitor(net, MonitorOptions(path.string()).every_n_steps(1).histogram(Histogram::kOff));
   monitor.trace([&] { return net->forward(example()); });
   monitor.on_train_begin();
   Taken before;

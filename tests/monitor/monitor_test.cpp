@@ -32,22 +32,6 @@ std::string steps_of(const MemorySink& sink) {
   return text;
 }
 
-class RunPath {
- public:
-  explicit RunPath(const std::string& name)
-      : path_(std::filesystem::path(testing::TempDir()) / ("dynascope_" + std::to_string(getpid()) + "_" + name)) {
-    std::filesystem::remove(path_);
-  }
-  ~RunPath() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  std::string string() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
 TEST(Monitor, RecordsEveryEpochEndWithScalars) {
   Net net = make_net();
   const auto sink = std::make_shared<MemorySink>();

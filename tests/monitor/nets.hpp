@@ -7,8 +7,11 @@
 
 #include <torch/torch.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <system_error>
+#include <unistd.h>
 #include <vector>
 
 namespace dynascope {
@@ -79,6 +82,27 @@ inline std::vector<double> train(Net& net, TrainingCallback* monitor, int64_t ep
   }
   return losses;
 }
+
+/// Where a run file may be written; gone in the end.
+///
+/// (A folder would need std::filesystem::remove_all, which crashes in a program with LibTorch: its libraries export one
+/// of their own that lacks a part.)
+class RunPath {
+ public:
+  explicit RunPath(const std::string& name)
+      : path_(std::filesystem::path(std::filesystem::temp_directory_path()) /
+              ("dynascope_" + std::to_string(getpid()) + "_" + name)) {
+    std::filesystem::remove(path_);
+  }
+  ~RunPath() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  std::string string() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
 
 inline MonitorOptions into(const std::shared_ptr<Sink>& sink) {
   return MonitorOptions("").sink(sink).scalars({"loss"});
