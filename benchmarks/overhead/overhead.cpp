@@ -15,6 +15,7 @@
 
 #include <dynascope/dynascope.hpp>
 
+#include <CLI/CLI.hpp>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -26,7 +27,6 @@
 #include <iostream>
 #include <memory>
 #include <random>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -74,38 +74,6 @@ struct Options {
   double seconds = 30;  ///< per model and interval
   std::string device = "cpu";
 };
-
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> parts;
-  std::istringstream stream(list);
-  for (std::string part; std::getline(stream, part, ',');) {
-    parts.push_back(part);
-  }
-  return parts;
-}
-
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    if (i + 1 == argc) {
-      throw std::invalid_argument("no value for " + name);
-    }
-    const std::string value = argv[i + 1];
-    if (name == "--models") {
-      options.models = split(value);
-    } else if (name == "--intervals") {
-      options.intervals = split(value);
-    } else if (name == "--seconds") {
-      options.seconds = std::stod(value);
-    } else if (name == "--device") {
-      options.device = value;
-    } else {
-      throw std::invalid_argument("unknown option " + name);
-    }
-  }
-  return options;
-}
 
 /// Trains one network; all kinds of block are steps of it.
 class Training {
@@ -307,8 +275,15 @@ void run_all(const Options& options) {
 }  // namespace overhead
 
 int main(int argc, char** argv) {
+  overhead::Options options;
+  CLI::App app("What a monitor adds to whole training steps");
+  app.add_option("--models", options.models)->delimiter(',')->check(CLI::IsMember(overhead::task_names()));
+  app.add_option("--intervals", options.intervals, "Steps between rows, epoch, or budget")->delimiter(',');
+  app.add_option("--seconds", options.seconds, "Per model and interval");
+  app.add_option("--device", options.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  CLI11_PARSE(app, argc, argv);
   try {
-    overhead::run_all(overhead::parse(argc, argv));
+    overhead::run_all(options);
   } catch (const std::exception& error) {
     std::cerr << "bench_overhead: " << error.what() << '\n';
     return 2;

@@ -17,8 +17,7 @@ struct MonitorStatus {
   std::string first_error;   ///< empty when there was none
   std::vector<SkippedInfo> skipped;
   double snapshot_seconds = 0;  ///< host time spent in taking snapshots, summed
-  double device_seconds =
-      0;  ///< time that snapshots took on the GPU, summed; only with MonitorOptions::overhead_budget
+  double device_seconds = 0;    ///< GPU time of snapshots, summed; only with MonitorOptions::overhead_budget
   double writer_seconds = 0;    ///< processor time spent in writing rows, summed; mostly in a thread of its own
   double training_seconds = 0;  ///< from the end of on_train_begin to the start of on_train_end, or to now; of a
                                 ///< resumed run with the time up to its last row

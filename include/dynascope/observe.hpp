@@ -5,7 +5,6 @@
 
 #include <torch/optim/optimizer.h>
 
-#include <memory>
 #include <type_traits>
 #include <utility>
 

@@ -60,11 +60,8 @@ size_t only_layer(const std::string& path, const std::vector<std::string>& names
                   const std::vector<std::string>& wanted, const std::string& metric) {
   const auto picked = pick_layers(path, names, wanted, metric);
   if (picked.size() != 1) {
-    std::string known;
-    for (const std::string& name : names) {
-      known += (known.empty() ? "" : ", ") + name;
-    }
-    throw Error(path + ": " + metric + " is of one layer, say which with --layer; there are: " + printable(known));
+    throw Error(path + ": " + metric +
+                " is of one layer, say which with --layer; there are: " + printable(joined(names)));
   }
   return picked.front();
 }
@@ -192,10 +189,7 @@ std::vector<double> read_exported(const RunFile& run, const Exported& what, int6
       }
     }
   }
-  if (static_cast<int64_t>(values.size()) != count * values_per_row(what)) {
-    throw Error(what.dataset + " must hold " + std::to_string(values_per_row(what)) + " values per row, got " +
-                std::to_string(values.size()) + " in " + std::to_string(count) + " rows; the file is damaged");
-  }
+  require_size(what.dataset, values, count, values_per_row(what));
   return values;
 }
 

@@ -66,6 +66,14 @@ std::string printable(std::string_view text) {
   return clean;
 }
 
+std::string joined(const std::vector<std::string>& names, size_t most) {
+  std::string list;
+  for (size_t i = 0; i < names.size() && i < most; ++i) {
+    list += (i > 0 ? ", " : "") + names[i];
+  }
+  return names.size() > most ? list + ", " + std::to_string(names.size() - most) + " more" : list;
+}
+
 size_t display_width(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
 }

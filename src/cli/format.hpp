@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ std::string shape(const std::vector<int64_t>& sizes);
 
 /// `text` with control characters and malformed UTF-8 replaced by "?", so that a file cannot drive the terminal.
 std::string printable(std::string_view text);
+
+/// "conv1, conv2, fc"; of more than `most` names the first ones, and how many more there are.
+std::string joined(const std::vector<std::string>& names, size_t most = std::numeric_limits<size_t>::max());
 
 /// Columns that printable UTF-8 text takes, one per code point.
 size_t display_width(std::string_view text);

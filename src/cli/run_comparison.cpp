@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "run_comparison.hpp"
 
-#include <dynascope/error.hpp>
+#include "format.hpp"
+#include "run_view.hpp"
+
 #include <dynascope/row_layout.hpp>
 
 #include <algorithm>
@@ -45,12 +47,7 @@ class Differences {
   }
   void only(const std::string& kind, const std::vector<std::string>& names, const char* where) {
     constexpr size_t kNamed = 8;
-    std::string list;
-    for (size_t i = 0; i < names.size() && i < kNamed; ++i) {
-      list += (i > 0 ? ", " : "") + names[i];
-    }
-    list += names.size() > kNamed ? ", " + std::to_string(names.size() - kNamed) + " more" : "";
-    require(names.empty(), kind + " only in " + where + ": " + list);
+    require(names.empty(), kind + " only in " + where + ": " + joined(names, kNamed));
   }
 
   std::vector<std::string> lines;
@@ -210,7 +207,6 @@ std::vector<Pair> compare_networks(const RunDescription& a, const RunDescription
   const Both links = common("weight layers", a.weight_layers, b.weight_layers, d);
   pairs.per_layer("links", {"mean", "std", "min", "max", "abs_mean", "norm", "nonfinite"}, links,
                   a.weight_layers.size(), b.weight_layers.size());
-  bool same_edges = a.histogram_edges.size() == b.histogram_edges.size();
   for (const auto& [at_a, at_b] : links) {
     const WeightLayerInfo& x = a.weight_layers[at_a];
     const WeightLayerInfo& y = b.weight_layers[at_b];
@@ -222,8 +218,8 @@ std::vector<Pair> compare_networks(const RunDescription& a, const RunDescription
     }
   }
   compare_arrows(a, b, d);
-  same_edges = same_edges && a.histogram_edges == b.histogram_edges;
   if (a.histogram != Histogram::kOff && b.histogram != Histogram::kOff) {
+    const bool same_edges = a.histogram_edges == b.histogram_edges;
     d.require(same_edges, "the edges of the histograms differ, so that their counts cannot be compared");
     if (same_edges) {
       pairs.per_layer("links", {"histogram"}, links, a.weight_layers.size(), b.weight_layers.size());
@@ -238,7 +234,9 @@ std::vector<Pair> compare_networks(const RunDescription& a, const RunDescription
   return std::move(pairs.all);
 }
 
-void match_rows(const RunRows& a, const RunRows& b, RunComparison& result) {
+void match_rows(RunComparison& result) {
+  const RunRows& a = result.index_a;
+  const RunRows& b = result.index_b;
   size_t i = 0;
   size_t j = 0;
   while (i < a.step.size() || j < b.step.size()) {
@@ -286,10 +284,9 @@ class ValueComparison {
         into.largest_a = a[i];
         into.largest_b = b[i];
       }
-      if (into.layers.empty() || into.layers.back() != layer) {
-        if (std::find(into.layers.begin(), into.layers.end(), layer) == into.layers.end()) {
-          into.layers.push_back(layer);
-        }
+      const bool same_as_before = !into.layers.empty() && into.layers.back() == layer;
+      if (!same_as_before && std::find(into.layers.begin(), into.layers.end(), layer) == into.layers.end()) {
+        into.layers.push_back(layer);
       }
     }
   }
@@ -308,10 +305,7 @@ class ValueComparison {
 
 std::vector<double> read(const RunFile& run, const Span& span, int64_t first, int64_t count) {
   auto values = run.read(span.path, first, count);
-  if (static_cast<int64_t>(values.size()) != span.count * count) {
-    throw Error(span.path + " must hold " + std::to_string(span.count) + " values per row, got " +
-                std::to_string(values.size()) + " in " + std::to_string(count) + " rows; the file is damaged");
-  }
+  require_size(span.path, values, count, span.count);
   return values;
 }
 
@@ -341,8 +335,7 @@ void compare_dataset(const RunFile& a, const RunFile& b, const Pair& pair, const
   }
 }
 
-void compare_keys(const RunFile& a, const RunFile& b, const RunRows& index_a, const RunRows& index_b,
-                  const RunComparison& result, ValueComparison& values) {
+void compare_keys(const RunFile& a, const RunFile& b, const RunComparison& result, ValueComparison& values) {
   const auto each = [&](const std::string& metric, const std::string& layer, const auto& in_a, const auto& in_b) {
     MetricDifference& into = values.of(metric);
     for (const auto& [row_a, row_b] : result.rows) {
@@ -351,7 +344,7 @@ void compare_keys(const RunFile& a, const RunFile& b, const RunRows& index_a, co
       values.compare(into, layer, row_a, &x, &y, 1);
     }
   };
-  each("epoch_end", "rows", index_a.epoch_end, index_b.epoch_end);
+  each("epoch_end", "rows", result.index_a.epoch_end, result.index_b.epoch_end);
   const auto& keys = b.description().scalars;
   for (const std::string& key : a.description().scalars) {
     if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
@@ -371,11 +364,11 @@ RunComparison compare_runs(const RunFile& a, const RunFile& b, const Tolerance& 
   const auto pairs = compare_networks(a.description(), b.description(), differences);
   result.definitions = std::move(differences.lines);
 
-  const RunRows index_a = a.row_index();
-  const RunRows index_b = b.row_index();
-  match_rows(index_a, index_b, result);
-  ValueComparison values(tolerance, index_a);
-  compare_keys(a, b, index_a, index_b, result, values);
+  result.index_a = a.row_index();
+  result.index_b = b.row_index();
+  match_rows(result);
+  ValueComparison values(tolerance, result.index_a);
+  compare_keys(a, b, result, values);
   for (const Pair& pair : pairs) {
     compare_dataset(a, b, pair, result, values, got_on);
   }

@@ -34,6 +34,7 @@ struct MetricDifference {
 struct RunComparison {
   std::vector<std::string> definitions;           ///< a line per difference in the options and the network
   std::vector<std::pair<int64_t, int64_t>> rows;  ///< common rows: positions in A and B
+  RunRows index_a, index_b;                       ///< when the rows of either were taken
   std::vector<int64_t> only_a;
   std::vector<int64_t> only_b;
   std::vector<MetricDifference> metrics;  ///< those that differ

@@ -95,11 +95,8 @@ std::vector<size_t> pick_layers(const std::string& path, const std::vector<std::
   for (const std::string& name : wanted) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) {
-      std::string known;
-      for (const std::string& each : names) {
-        known += (known.empty() ? "" : ", ") + each;
-      }
-      throw Error(path + ": no layer '" + name + "' with metric " + metric + "; there are: " + printable(known));
+      throw Error(path + ": no layer '" + name + "' with metric " + metric +
+                  "; there are: " + printable(joined(names)));
     }
     picked.push_back(static_cast<size_t>(found - names.begin()));
   }
@@ -140,6 +137,13 @@ std::vector<int64_t> rows_of_epochs(const RunRows& index, int64_t first_epoch, i
   return rows;
 }
 
+void require_size(const std::string& dataset, const std::vector<double>& values, int64_t rows, int64_t columns) {
+  if (static_cast<int64_t>(values.size()) != rows * columns) {
+    throw Error(dataset + " must hold " + std::to_string(columns) + " values per row, got " +
+                std::to_string(values.size()) + " in " + std::to_string(rows) + " rows; the file is damaged");
+  }
+}
+
 std::vector<double> read_rows(const RunFile& run, const std::string& dataset, const std::vector<int64_t>& rows,
                               size_t columns) {
   constexpr int64_t kBlock = 4096;
@@ -152,10 +156,7 @@ std::vector<double> read_rows(const RunFile& run, const std::string& dataset, co
       begin = row;
       end = std::min(row + kBlock, rows.back() + 1);
       block = run.read(dataset, begin, end - begin);
-      if (block.size() != static_cast<size_t>(end - begin) * columns) {
-        throw Error(dataset + " must hold " + std::to_string(columns) + " values per row, got " +
-                    std::to_string(block.size()) + " in " + std::to_string(end - begin) + " rows; the file is damaged");
-      }
+      require_size(dataset, block, end - begin, static_cast<int64_t>(columns));
     }
     const auto from = block.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(row - begin) * columns);
     chosen.insert(chosen.end(), from, from + static_cast<std::ptrdiff_t>(columns));

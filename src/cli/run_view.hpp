@@ -55,6 +55,9 @@ EpochRange parse_epochs(const std::string& text);
 /// Positions of rows that stand for their epoch: the one that closes it, else its newest.
 std::vector<int64_t> rows_of_epochs(const RunRows& index, int64_t first_epoch, int64_t last_epoch);
 
+/// @throws Error unless `values`, read from `dataset`, are `rows` times `columns`
+void require_size(const std::string& dataset, const std::vector<double>& values, int64_t rows, int64_t columns);
+
 /// (rows, columns) row-major: the given rows of a dataset of `columns` values per row, read in blocks.
 std::vector<double> read_rows(const RunFile& run, const std::string& dataset, const std::vector<int64_t>& rows,
                               size_t columns);

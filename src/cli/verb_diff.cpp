@@ -24,34 +24,23 @@ struct DiffOptions {
   bool json = false;
 };
 
-std::string row_name(const RunFile& run, int64_t row) {
-  const RunRows index = run.row_index();
-  const auto at = static_cast<size_t>(row);
-  return "epoch " + std::to_string(index.epoch[at]) + ", step " + std::to_string(index.step[at]);
-}
-
-void print_rows(const Output& output, const char* where, const RunFile& run, const std::vector<int64_t>& rows) {
-  if (!rows.empty()) {
-    output.data << rows.size() << (rows.size() == 1 ? " row is" : " rows are") << " only in " << where << ", "
-                << (rows.size() == 1 ? "" : "the first ") << "of " << row_name(run, rows.front()) << '\n';
+void print_rows(const Output& output, const char* where, const RunRows& index, const std::vector<int64_t>& rows) {
+  if (rows.empty()) {
+    return;
   }
+  const auto first = static_cast<size_t>(rows.front());
+  output.data << rows.size() << (rows.size() == 1 ? " row is" : " rows are") << " only in " << where << ", "
+              << (rows.size() == 1 ? "" : "the first ") << "of epoch " << index.epoch[first] << ", step "
+              << index.step[first] << '\n';
 }
 
-std::string some(const std::vector<std::string>& layers) {
-  constexpr size_t kShown = 3;
-  std::string text;
-  for (size_t i = 0; i < layers.size() && i < kShown; ++i) {
-    text += (i > 0 ? ", " : "") + printable(layers[i]);
-  }
-  return layers.size() > kShown ? text + ", " + std::to_string(layers.size() - kShown) + " more" : text;
-}
-
-void print_text(const Output& output, const RunFile& a, const RunFile& b, const RunComparison& found) {
+void print_text(const Output& output, const RunComparison& found) {
+  constexpr size_t kLayersNamed = 3;
   for (const std::string& line : found.definitions) {
     output.data << printable(line) << '\n';
   }
-  print_rows(output, "A", a, found.only_a);
-  print_rows(output, "B", b, found.only_b);
+  print_rows(output, "A", found.index_a, found.only_a);
+  print_rows(output, "B", found.index_b, found.only_b);
   if (found.metrics.empty()) {
     return;
   }
@@ -68,7 +57,7 @@ void print_text(const Output& output, const RunFile& a, const RunFile& b, const 
   for (const MetricDifference& metric : found.metrics) {
     table.row({metric.metric, std::to_string(metric.different), std::to_string(metric.compared),
                std::to_string(metric.first_epoch), std::to_string(metric.first_step), number(metric.largest),
-               number(metric.largest_a), number(metric.largest_b), some(metric.layers)});
+               number(metric.largest_a), number(metric.largest_b), printable(joined(metric.layers, kLayersNamed))});
   }
   table.print(output.data, output.color, 1, output.terminal ? static_cast<size_t>(output.width) : 0);
 }
@@ -93,13 +82,11 @@ void print_as_json(const Output& output, const DiffOptions& options, const RunCo
 }
 
 int diff(const DiffOptions& options, const Output& output) {
-  const RunFile a = open_run(options.a);
-  const RunFile b = open_run(options.b);
-  const RunComparison found = compare_runs(a, b, options.tolerance, output.got_on);
+  const RunComparison found = compare_runs(open_run(options.a), open_run(options.b), options.tolerance, output.got_on);
   if (options.json) {
     print_as_json(output, options, found);
   } else if (!options.quiet) {
-    print_text(output, a, b, found);
+    print_text(output, found);
   }
   return found.same() ? 0 : 1;
 }
