@@ -40,7 +40,7 @@ size_t cut_length(const std::string& text, size_t limit) {
 
 Appender::Column Appender::open(hid_t file, const std::string& path, hid_t type, std::vector<int64_t> row,
                                 size_t element_bytes) {
-  Column column{h5::open_dataset(file, path), path, type, {row.begin(), row.end()}, element_bytes};
+  Column column{h5::open_to_append(file, path), path, type, {row.begin(), row.end()}, element_bytes};
   for (const int64_t size : row) {
     column.bytes *= static_cast<size_t>(size);
   }

@@ -13,9 +13,6 @@ namespace {
 // attempts never comes back from broken metadata; these take a quarter of a second.
 constexpr unsigned kReadAttempts = 28;
 
-// Of the page cache, on every platform that LibTorch has CUDA for; larger ones are multiples of it.
-constexpr hsize_t kPageBytes = 4096;
-
 herr_t collect(unsigned, const H5E_error2_t* entry, void* into) {
   if (entry->desc != nullptr && *entry->desc != '\0') {
     static_cast<std::vector<std::string>*>(into)->emplace_back(entry->desc);
@@ -150,19 +147,11 @@ Id register_driver(const H5FD_class_t& driver) {
   return own(H5FDregister(&driver), H5FDunregister, "register", "a file driver");
 }
 
-// A process that is killed while it writes may have written part of what it was asked to: Linux stops between two
-// pages. A metadata block that lies across two pages would then be half old and half new, and never be read again, so
-// HDF5 is told to put none there. (Of blocks larger than a page only the index of a dataset with thousands of chunks
-// changes after the creation of a run: docs/reliability.md.)
-void keep_blocks_in_pages(hid_t creation) {
-  check(H5Pset_file_space_strategy(creation, H5F_FSPACE_STRATEGY_PAGE, 0, 1), "set", "the file space strategy");
-  check(H5Pset_file_space_page_size(creation, kPageBytes), "set", "the size of a page");
-}
-
 Id create_file(const std::string& path, hid_t driver, const void* info) {
   const Id creation = property_list(H5P_FILE_CREATE);
   track_order(creation.get());
-  keep_blocks_in_pages(creation.get());
+  // The driver finds the place of every block (FileSpace); HDF5 keeps no account of its own.
+  check(H5Pset_file_space_strategy(creation.get(), H5F_FSPACE_STRATEGY_NONE, 0, 1), "set", "the file space strategy");
   const Id access = property_list(H5P_FILE_ACCESS);
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "set", "the library version bounds");
   check(H5Pset_driver(access.get(), driver, info), "set", "the file driver");
@@ -216,6 +205,17 @@ Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, co
 
 Id open_dataset(hid_t at, const std::string& path) {
   return own(H5Dopen2(at, path.c_str(), H5P_DEFAULT), H5Dclose, "open dataset", path);
+}
+
+Id open_to_append(hid_t at, const std::string& path) {
+  Id dataset = open_dataset(at, path);
+  if (shape_of(dataset.get()).filtered) {
+    return dataset;
+  }
+  dataset.close(path);
+  const Id access = property_list(H5P_DATASET_ACCESS);
+  check(H5Pset_chunk_cache(access.get(), 1, 0, 1), "set the chunk cache of", path);
+  return own(H5Dopen2(at, path.c_str(), access.get()), H5Dclose, "open dataset", path);
 }
 
 void refresh(hid_t dataset, const std::string& path) { check(H5Drefresh(dataset), "refresh", path); }

@@ -103,6 +103,9 @@ struct Storage {
 };
 Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, const Storage& storage);
 Id open_dataset(hid_t at, const std::string& path);
+/// The same without a cache, where no filter needs one. HDF5 would write a chunk again for every flush that adds a row
+/// to it, look through all chunks that it keeps at every flush, and keep a megabyte of them per dataset.
+Id open_to_append(hid_t at, const std::string& path);
 void refresh(hid_t dataset, const std::string& path);
 void set_extent(hid_t dataset, const Dims& dims, const std::string& path);
 void write(hid_t dataset, hid_t type, hid_t memory, hid_t file, const void* values, const std::string& path);

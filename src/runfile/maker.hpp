@@ -39,22 +39,22 @@ struct Meaning {
   std::string units;
 };
 
-/// How much of a dataset is written, and compressed, at once.
+/// How a dataset lies in the file.
 struct Packing {
-  hsize_t chunk_bytes = 8192;
-  hsize_t most_rows_per_chunk = 256;
-  unsigned deflate = 0;  ///< level; 0: none
+  hsize_t chunk_bytes;
+  hsize_t most_rows_per_chunk;
+  unsigned deflate;  ///< level; 0: none
 };
 
-/// A flush rewrites the chunk under way, and a file holds at least one chunk of each dataset: small chunks keep both
-/// cheap. No filter, as a filtered chunk moves with every flush.
-constexpr Packing kLive{};
-/// Nothing is flushed twice, and larger chunks compress better; HDF5 keeps one of each dataset in memory.
+/// A file holds at least one chunk of each dataset, and HDF5 an address of each chunk; these keep both small. No
+/// filter, as a filtered chunk moves with every flush.
+constexpr Packing kLive{32768, 256, 0};
+/// Nothing is flushed twice, and larger chunks compress better.
 constexpr Packing kArchive{65536, 16384, 6};
 
 class Maker {
  public:
-  explicit Maker(hid_t file, Packing packing = kLive) : file_(file), packing_(packing) {}
+  explicit Maker(hid_t file, const Packing& packing = kLive) : file_(file), packing_(packing) {}
 
   hid_t file() const noexcept { return file_; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "output_file.hpp"
 
+#include "file_space.hpp"
 #include "fork_gate.hpp"
 #include "life_mark.hpp"
 
@@ -33,6 +34,7 @@ struct Driver {
   State* state;
   haddr_t end_of_allocation;
   haddr_t end_of_file;
+  FileSpace space;
 };
 
 Driver& of(H5FD_t* file) { return *reinterpret_cast<Driver*>(file); }
@@ -140,7 +142,7 @@ H5FD_t* open_file(const char* name, unsigned, hid_t access, haddr_t) {
     return nullptr;
   }
   fork_gate::remember(&state->descriptor, &state->mutex);
-  return &std::make_unique<Driver>(Driver{{}, state, 0, 0}).release()->hdf5;
+  return &std::make_unique<Driver>(Driver{{}, state, 0, 0, {}}).release()->hdf5;
 }
 
 herr_t close_file(H5FD_t* file) {
@@ -158,9 +160,8 @@ herr_t close_file(H5FD_t* file) {
 }
 
 herr_t query(const H5FD_t*, unsigned long* flags) {
-  *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-           H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_POSIX_COMPAT_HANDLE | H5FD_FEAT_SUPPORTS_SWMR_IO |
-           H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+  *flags = H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_POSIX_COMPAT_HANDLE |
+           H5FD_FEAT_SUPPORTS_SWMR_IO | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
   return 0;
 }
 
@@ -170,6 +171,14 @@ haddr_t get_eof(const H5FD_t* file, H5FD_mem_t) { return of(file).end_of_file; }
 herr_t set_eoa(H5FD_t* file, H5FD_mem_t, haddr_t address) {
   of(file).end_of_allocation = address;
   return 0;
+}
+
+haddr_t allocate(H5FD_t* file, H5FD_mem_t kind, hid_t, hsize_t size) {
+  const auto what = kind == H5FD_MEM_DRAW ? FileSpace::Holds::kRows : FileSpace::Holds::kMetadata;
+  uint64_t end = of(file).end_of_allocation;
+  const haddr_t address = of(file).space.allocate(what, size, end);
+  of(file).end_of_allocation = end;
+  return address;
 }
 
 herr_t get_handle(H5FD_t* file, hid_t, void** handle) {
@@ -260,6 +269,7 @@ H5FD_class_t driver_class() {
   driver.open = open_file;
   driver.close = close_file;
   driver.query = query;
+  driver.alloc = allocate;
   driver.get_eoa = get_eoa;
   driver.set_eoa = set_eoa;
   driver.get_eof = get_eof;
