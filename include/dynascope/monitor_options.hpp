@@ -100,8 +100,10 @@ class DYNASCOPE_API MonitorOptions {
   /// process will do as it is; one of another network, or measured by other options, is an error.
   DYNASCOPE_OPTION(int64_t, resume) = -1;
 
-  /// Rows that fit between training and the sink, and what happens when they are full.
-  DYNASCOPE_OPTION(int64_t, buffered_rows) = 64;
+  /// Rows that fit between training and the sink (0: as many as 8 MiB hold, from 16 to 512; else at least 2), and what
+  /// happens when they are full. They are written, and flushed, at the latest when half of them wait, every two seconds
+  /// and at epoch ends.
+  DYNASCOPE_OPTION(int64_t, buffered_rows) = 0;
   DYNASCOPE_OPTION(WhenFull, when_full) = WhenFull::kBlock;
 
   /// Where rows go; null: Hdf5Sink(path).

@@ -89,6 +89,10 @@ struct RunDescription {
   std::vector<WeightLayerInfo> weight_layers;  ///< execution order
   std::vector<ConnectionInfo> connections;
   std::vector<SkippedInfo> skipped;
+  /// Numbers in all parameters of the modules, each counted once, and how many of them weight layers hold (biases with
+  /// Bias::kIn); -1: unknown. A file has them in `config`.
+  int64_t parameter_count = -1;
+  int64_t measured_count = -1;
   std::vector<ParameterInfo> parameters;
   std::vector<std::string> scalars;
 

@@ -23,7 +23,32 @@ std::string kind_of(const SkippedInfo& skipped) {
   return begins(skipped.reason, "a returned tensor") ? "outputs" : "";
 }
 
+// Rounded down: 100 % means all.
+std::string percent(double share) {
+  const auto tenths = static_cast<int>(std::floor(share * 1000));
+  return std::to_string(tenths / 10) + (tenths % 10 != 0 ? "." + std::to_string(tenths % 10) : "") + " %";
+}
+
 }  // namespace
+
+nlohmann::ordered_json parameters_json(const RunDescription& what) {
+  const auto config = nlohmann::ordered_json::parse(what.config, nullptr, false);
+  const auto count = [&](const char* name) -> nlohmann::ordered_json {
+    const nlohmann::ordered_json::json_pointer place(std::string("/parameters/") + name);
+    const bool there = config.is_object() && config.contains(place) && config[place].is_number_unsigned();
+    return there ? config[place] : nullptr;
+  };
+  return {{"all", count("all")}, {"measured", count("measured")}};
+}
+
+std::string parameters_text(const nlohmann::ordered_json& parameters) {
+  if (parameters["all"].is_null() || parameters["measured"].is_null()) {
+    return "";
+  }
+  const auto all = parameters["all"].get<int64_t>(), measured = parameters["measured"].get<int64_t>();
+  return std::to_string(measured) + " of " + std::to_string(all) + " parameters" +
+         (all > 0 ? " (" + percent(static_cast<double>(measured) / static_cast<double>(all)) + ")" : "");
+}
 
 nlohmann::ordered_json placement_json(const RunDescription& what) {
   std::vector<bool> links(what.weight_layers.size(), false);
@@ -58,10 +83,7 @@ std::string placement_text(const nlohmann::ordered_json& placement) {
   if (placement["share"].is_null()) {
     return "";
   }
-  // Rounded down: 100 % means all.
-  const auto tenths = static_cast<int>(std::floor(placement["share"].get<double>() * 1000));
-  std::string text =
-      std::to_string(tenths / 10) + (tenths % 10 != 0 ? "." + std::to_string(tenths % 10) : "") + " % of the weights";
+  std::string text = percent(placement["share"].get<double>()) + " of the weights";
   const auto add = [&](const char* kind, const std::string& one, const std::string& many) {
     const auto& names = placement[kind];
     if (names.empty()) {

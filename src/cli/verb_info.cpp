@@ -189,6 +189,7 @@ Json gather(const std::string& path, const RunFile& run) {
           {"last_scalars", scalars_json(run)},
           {"node_layers", layers["nodes"]},
           {"weight_layers", layers["links"]},
+          {"parameters", parameters_json(run.description())},
           {"placement", placement_json(run.description())},
           {"skipped", skipped},
           {"events", events}};
@@ -265,6 +266,7 @@ void print_summary(const Output& output, const Json& info) {
     scalars += (scalars.empty() ? "" : ", ") + printable(key) + " " + (value.is_null() ? "nan" : number(value));
   }
   line("scalars", scalars);
+  line("measured", parameters_text(info["parameters"]));
   line("in the graph", placement_text(info["placement"]));
   line("non-finite", non_finite_text(rows["first_non_finite"]));
 }

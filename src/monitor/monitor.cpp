@@ -191,8 +191,8 @@ class Monitor::Impl {
 
   void open(Network network) {
     const auto sink = sink_of(options_);
-    auto writer = std::make_unique<monitor::Writer>(sink, options_.buffered_rows(), options_.when_full(), ledger_);
     auto subject = make_subject(std::move(network));
+    auto writer = std::make_unique<monitor::Writer>(sink, subject->slots(), options_.when_full(), ledger_);
     monitor::QueuedRow first;
     first.slot = *writer->acquire();
     const auto begin = std::chrono::steady_clock::now();
@@ -213,8 +213,8 @@ class Monitor::Impl {
   void resume(Network network) {
     const monitor::ResumePoint point = monitor::resume_point(options_.path(), checkpoint_);
     const auto sink = sink_of(options_, checkpoint_);
-    auto writer = std::make_unique<monitor::Writer>(sink, options_.buffered_rows(), options_.when_full(), ledger_);
     auto subject = make_subject(std::move(network));
+    auto writer = std::make_unique<monitor::Writer>(sink, subject->slots(), options_.when_full(), ledger_);
     subject->adopt_edges(point.histogram_edges);
     start(sink, std::move(writer), std::move(subject));
     ledger_.flushed(point.rows_kept, sink->bytes_written());
@@ -228,7 +228,7 @@ class Monitor::Impl {
              std::unique_ptr<monitor::Parameters> subject) {
     RunDescription description = subject->description();
     description.scalars = options_.scalars();
-    description.config = monitor::config_json(options_);
+    description.config = monitor::config_json(options_, description.parameter_count, description.measured_count);
     if (!options_.title().empty()) {
       description.title = options_.title();
     }

@@ -72,7 +72,9 @@ void check(const MonitorOptions& options) {
     refuse("resume goes on with the run file of path, which " +
            std::string(options.sink() ? "a sink of your own is not" : "overwrite would replace"));
   }
-  check_at_least("buffered_rows", options.buffered_rows(), 2);
+  if (options.buffered_rows() != 0) {
+    check_at_least("buffered_rows", options.buffered_rows(), 2);
+  }
   check_at_least("histogram_bins", options.histogram_bins(), 1);
   compiled("include", options.include());
   compiled("exclude", options.exclude());
@@ -80,7 +82,7 @@ void check(const MonitorOptions& options) {
   user_config(options);
 }
 
-std::string config_json(const MonitorOptions& options) {
+std::string config_json(const MonitorOptions& options, int64_t parameters, int64_t measured) {
   Json monitor;
   monitor["every_n_steps"] = options.every_n_steps();
   monitor["schedule"] = schedule(options).describe();
@@ -101,7 +103,9 @@ std::string config_json(const MonitorOptions& options) {
   monitor["fsync"] = text(options.fsync());
   monitor["buffered_rows"] = options.buffered_rows();
   monitor["when_full"] = text(options.when_full());
-  const Json config = {{"monitor", monitor}, {"user", user_config(options)}};
+  const Json config = {{"monitor", monitor},
+                       {"parameters", {{"all", parameters}, {"measured", measured}}},
+                       {"user", user_config(options)}};
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

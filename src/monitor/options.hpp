@@ -11,8 +11,9 @@ namespace dynascope::monitor {
 /// @throws std::invalid_argument naming the first option that makes no sense
 void check(const MonitorOptions& options);
 
-/// The run file's attribute `config`: {"monitor": all options, "user": the user's hyper-parameters}.
-std::string config_json(const MonitorOptions& options);
+/// The run file's attribute `config`: {"monitor": all options, "parameters": {"all", "measured"}: how many numbers the
+/// modules' parameters hold and how many of them are in weight layers, "user": the user's hyper-parameters}.
+std::string config_json(const MonitorOptions& options, int64_t parameters, int64_t measured);
 
 /// Steps that ask for a row, by the options every_n_steps and schedule.
 Schedule schedule(const MonitorOptions& options);

@@ -18,6 +18,12 @@
 namespace dynascope::monitor {
 namespace {
 
+// The more rows are written at once, the less each costs; beyond some hundred it is the same.
+int64_t fitting_slots(int64_t row_bytes) {
+  constexpr int64_t kBytes = int64_t{8} << 20;
+  return std::clamp<int64_t>(kBytes / std::max<int64_t>(row_bytes, 1), 16, 512);
+}
+
 /// All parameters of the modules under the names that a trace gives them.
 std::unordered_map<std::string, at::Tensor> registered(const NamedModules& modules) {
   std::unordered_map<std::string, at::Tensor> all;
@@ -65,8 +71,13 @@ std::vector<double> edges_from(const std::byte* row, const engine::Plan& plan) {
 /// A plan and its backend; rows on their way to the sink keep it alive.
 class Parameters::Compiled final : public Blocks {
  public:
-  Compiled(const Network& network, const engine::PlanOptions& options, int64_t slots, bool timed)
-      : plan(network, options), backend(engine::make_backend(plan, slots, timed)) {}
+  Compiled(const Network& network, const engine::PlanOptions& options, int64_t& slots, bool timed)
+      : plan(network, options) {
+    if (slots == 0) {
+      slots = fitting_slots(plan.layout().bytes());
+    }
+    backend = engine::make_backend(plan, slots, timed);
+  }
 
   bool ready(int64_t slot) override { return backend->ready(slot); }
   void wait(int64_t slot) override { backend->wait(slot); }

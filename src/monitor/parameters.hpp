@@ -22,10 +22,14 @@ namespace dynascope::monitor {
 /// every step costs nothing between rows.
 class Parameters final : public Subject {
  public:
+  /// @param slots  as MonitorOptions::buffered_rows
   /// @param timed  keep the time that rows take on a device
   /// @throws Error as engine::Plan and engine::make_backend
   Parameters(NamedModules modules, Network network, engine::PlanOptions options, int64_t slots, bool timed);
   ~Parameters() override;
+
+  /// Rows that fit between training and the sink.
+  int64_t slots() const noexcept { return slots_; }
 
   /// Row 0 into `slot`, complete on return, with histogram edges that fit it.
   std::shared_ptr<Blocks> measure_first(int64_t slot);
@@ -49,7 +53,7 @@ class Parameters final : public Subject {
 
   NamedModules modules_;
   engine::PlanOptions options_;
-  int64_t slots_;
+  int64_t slots_;  // 0 until the size of a row is known, where nobody gave a number
   bool timed_;
   Network network_;
   Views views_;

@@ -2,6 +2,7 @@
 #include "writer.hpp"
 
 #include "log.hpp"
+#include "processors.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -77,7 +78,10 @@ void Writer::start(Inspect inspect) {
   }
   try {
     const SignalsBlocked blocked;
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      leave_training_its_processor();
+      run();
+    });
     pthread_setname_np(thread_.native_handle(), "dynascope");
   } catch (const std::system_error& error) {
     log::warn(std::string("no thread for writing (") + error.what() + "): rows are written in the training thread");

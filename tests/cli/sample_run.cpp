@@ -63,7 +63,7 @@ dynascope::RunDescription describe(bool sick) {
   run.device = "cpu";
   run.backend = "cpu";
   run.title = "sample";
-  run.config = R"({"lr": 0.5})";
+  run.config = sick ? R"({"lr": 0.5, "parameters": {"all": 160, "measured": 119}})" : R"({"lr": 0.5})";
   return run;
 }
 

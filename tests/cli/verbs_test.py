@@ -228,6 +228,13 @@ def test_info_says_how_much_of_the_network_is_in_the_graph(runs):
             "(aten::fft_rfft), 1 output not reached (output1)") in run("info", runs["sick"]).stdout
 
 
+def test_info_says_how_many_parameters_are_measured(runs):
+    assert json.loads(run("info", runs["sick"], "--json").stdout)["parameters"] == {"all": 160, "measured": 119}
+    assert re.search(r"^measured +119 of 160 parameters \(74.3 %\)$", run("info", runs["sick"]).stdout, re.MULTILINE)
+    assert json.loads(run("info", runs["finished"], "--json").stdout)["parameters"] == {"all": None, "measured": None}
+    assert "parameters (" not in run("info", runs["finished"]).stdout
+
+
 def test_info_text_says_it_all(runs):
     text = run("info", runs["sick"]).stdout
     for part in ("sample", "bias in, boundary one, padding true-edges, granularity unit", "conv/a", "2 x 3 x 4",

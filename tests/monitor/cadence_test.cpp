@@ -211,6 +211,8 @@ TEST_F(CadenceTest, LayersAreChosenByAFunctionOfTheirPath) {
                                      [](const SkippedInfo& skipped) { return skipped.name == "fc1.weight"; });
   ASSERT_NE(excluded, run.skipped.end());
   EXPECT_EQ(excluded->reason, "excluded");
+  EXPECT_EQ(run.parameter_count, 4 * 5 + 5 + 5 * 3 + 3);
+  EXPECT_EQ(run.measured_count, 5 * 3 + 3);
   EXPECT_EQ(nlohmann::json::parse(run.config)["monitor"]["select"], "a function of the program");
 }
 

@@ -42,13 +42,16 @@ TEST(MonitorOptionsConfig, HoldsAllOptionsAndTheUsersOwn) {
                                                             .padding(Padding::kAllTaps)
                                                             .when_full(WhenFull::kDrop)
                                                             .scalars({"loss"})
-                                                            .config("{\"lr\": 0.1}")));
+                                                            .config("{\"lr\": 0.1}"),
+                                                        160, 119));
   EXPECT_EQ(config["user"]["lr"], 0.1);
+  EXPECT_EQ(config["parameters"]["all"], 160);
+  EXPECT_EQ(config["parameters"]["measured"], 119);
   EXPECT_EQ(config["monitor"]["every_n_steps"], 7);
   EXPECT_EQ(config["monitor"]["padding"], "all-taps");
   EXPECT_EQ(config["monitor"]["when_full"], "drop");
   EXPECT_EQ(config["monitor"]["scalars"][0], "loss");
-  EXPECT_EQ(nlohmann::json::parse(config_json(MonitorOptions()))["user"], nlohmann::json::object());
+  EXPECT_EQ(nlohmann::json::parse(config_json(MonitorOptions(), 0, 0))["user"], nlohmann::json::object());
 }
 
 TEST(MonitorOptionsFilter, IncludeAndExcludeSearchThePath) {

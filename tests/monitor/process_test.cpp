@@ -16,9 +16,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <numeric>
 #include <random>
+#include <sched.h>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
@@ -64,6 +66,49 @@ class ProcessTest : public ::testing::Test {
 
   std::string path_ = ::testing::TempDir() + "dynascope-process-" + std::to_string(::getpid()) + ".h5";
 };
+
+int processors_of(pid_t thread) {
+  cpu_set_t allowed;
+  return ::sched_getaffinity(thread, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : -1;
+}
+
+pid_t thread_named(const std::string& name) {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string comm;
+    std::getline(std::ifstream(task.path() / "comm"), comm);
+    if (comm == name) {
+      return std::stoi(task.path().filename());
+    }
+  }
+  return -1;
+}
+
+// With OMP_PROC_BIND the writer shared the one processor of the thread that trains, and its work delayed steps.
+TEST_F(ProcessTest, TheWriterIsNotBoundToTheProcessorOfTheThreadThatTrains) {
+  if (std::getenv("OMP_PROC_BIND") == nullptr) {  // read when the process starts
+    if (processors_of(0) < 2) {
+      GTEST_SKIP() << "one processor only";
+    }
+    EXPECT_EQ(in_child([] {
+                ::setenv("OMP_PROC_BIND", "close", 1);
+                ::setenv("OMP_PLACES", "threads", 1);
+                ::execl("/proc/self/exe", "monitor", "--gtest_filter=*TheWriterIsNotBound*", nullptr);
+                std::_Exit(127);
+              }),
+              0);
+    return;
+  }
+  Net net = make_net();
+  Monitor monitor(net, MonitorOptions(path_).overwrite(true));
+  traced(monitor, net).on_train_begin();
+  ASSERT_EQ(processors_of(0), 1);
+  const auto writer_is_free = [] { return processors_of(thread_named("dynascope")) >= 2; };
+  for (int turn = 0; turn < 500 && !writer_is_free(); ++turn) {
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_TRUE(writer_is_free());
+  monitor.on_train_end();
+}
 
 // A child used to write the parent's file when it exited, and to hang where the writer's thread had held a lock.
 TEST_F(ProcessTest, AForkedChildIsNoPartOfTheRun) {
