@@ -177,6 +177,7 @@ void add(const std::string& name, const std::shared_ptr<OnGpu>& workload, bool c
                                    state.SkipWithError(what.substr(0, what.find('\n')).c_str());
                                  }
                                })
+      ->Iterations(1)  // each repetition is a sample
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
 }
