@@ -88,8 +88,8 @@ def commit_of(source):
 
 def tool(name):
     """Path of a CUDA tool, or None."""
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/cuda/bin", "/opt/nvidia/nsight-compute"])
-    return shutil.which(name, path=places)
+    others = ["/usr/local/cuda/bin", *map(str, sorted(pathlib.Path("/opt/nvidia/nsight-compute").glob("*"), reverse=True))]
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *others]))
 
 
 def query(fields):

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -183,19 +184,24 @@ class Campaign:
             end_group(process)
 
 
+def living(group):
+    """Whether a process of the group lives; one that has ended and that nobody has asked for does not."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # ended meanwhile
+        if int(its_group) == group and state != "Z":
+            return True
+    return False
+
+
 def end_group(process):
     """The process has its group to itself: asks all of it to end, then ends it."""
-    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
-        try:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + GRACE
+        if living(process.pid):
             os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            break
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
-            process.poll()
-            try:
-                os.killpg(process.pid, 0)
-            except (ProcessLookupError, PermissionError):
-                break
+        while living(process.pid) and time.monotonic() < until:
             time.sleep(0.02)
     process.poll()
