@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes the generated part of docs/gpu.md from the campaigns in benchmarks/results/gpu; with --check only says whether it is
-as it should be.
+"""Writes the generated part of docs/gpu.md from the campaigns in benchmarks/results/gpu; with --check only says
+whether it is as it should be.
 
 Usage: python3 scripts/campaign/docs.py [--check] [--root REPOSITORY]
 """
@@ -49,14 +49,14 @@ def measured(campaigns, target):
     for state in campaigns:
         text, reached = targets.judge(target, state)
         if text != "not yet":
-            latest.setdefault(state["machine"]["gpu"],
-                              f"{state['machine']['gpu']}: {text}" + (f", {table.verdict(reached)}" if reached is not None else ""))
+            said = "" if reached is None else f", {table.verdict(reached)}"
+            latest.setdefault(state["machine"]["gpu"], f"{state['machine']['gpu']}: {text}{said}")
     return "; ".join(latest.values()) or "not yet"
 
 
 def generated(campaigns):
-    lines = [*table.rows(["what", "shown on"], [(part.title, shown(campaigns, part.name)) for part in parts.on_cuda()]), "",
-             *table.rows(["what", "target", "measured"],
+    lines = [*table.rows(["what", "shown on"], [(part.title, shown(campaigns, part.name)) for part in parts.on_cuda()]),
+             "", *table.rows(["what", "target", "measured"],
                          [(target.what, target.goal, measured(campaigns, target)) for target in targets.TARGETS])]
     return "\n" + "\n".join(lines) + "\n\n"
 

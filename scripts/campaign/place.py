@@ -88,7 +88,8 @@ def commit_of(source):
 
 def tool(name):
     """Path of a CUDA tool, or None."""
-    others = ["/usr/local/cuda/bin", *map(str, sorted(pathlib.Path("/opt/nvidia/nsight-compute").glob("*"), reverse=True))]
+    profilers = sorted(pathlib.Path("/opt/nvidia/nsight-compute").glob("*"), reverse=True)
+    others = ["/usr/local/cuda/bin", *map(str, profilers)]
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *others]))
 
 
@@ -124,8 +125,8 @@ def machine(device):
     fields = ["name", "driver_version", "memory.total", "clocks.max.sm", "clocks.max.memory", "power.limit"]
     found = query(fields)
     if found is None:
-        raise Unusable("needs an NVIDIA GPU, but nvidia-smi shows none here; --device host runs the kernels' sources on "
-                       "the stand-in instead")
+        raise Unusable("needs an NVIDIA GPU, but nvidia-smi shows none here; --device host runs the kernels' sources "
+                       "on the stand-in instead")
     return {"gpu": found["name"], "driver": found["driver_version"], "memory_mib": found["memory.total"],
             "max_sm_mhz": found["clocks.max.sm"], "max_memory_mhz": found["clocks.max.memory"],
             "power_limit_w": found["power.limit"], **facts}

@@ -38,12 +38,14 @@ def sanitizer(log, context):
         return Reading(results, "failed", f"{sum(reports)} reports")
     if len(reports) < 2:
         lines = [line for line in log.splitlines() if "Error" in line or "not supported" in line]
-        return Reading(results, "missing", "compute-sanitizer could not run: " + (lines[0].strip() if lines else "no summary"))
+        said = lines[0].strip() if lines else "no summary"
+        return Reading(results, "missing", f"compute-sanitizer could not run: {said}")
     return Reading(results, cases.status, cases.reason)
 
 
 def training(log, _context):
-    equal = re.findall(r"^(\d+) rows, (\d+) values of (.+) measured again by (\w+), equal in every bit$", log, re.MULTILINE)
+    equal = re.findall(r"^(\d+) rows, (\d+) values of (.+) measured again by (\w+), equal in every bit$", log,
+                       re.MULTILINE)
     results = {"runs": [{"rows": int(rows), "values": int(values), "device": device, "again_by": backend}
                         for rows, values, device, backend in equal]}
     if len(equal) < 2:
@@ -86,10 +88,16 @@ def engine(path):
     return Reading(found)
 
 
+def compiled(log, path):
+    found = re.search(r"^torch.compile cannot be used here: .*$", log, re.MULTILINE)
+    return Reading({}, "missing", found[0]) if found else engine(path)
+
+
 def overhead(log, _context):
     results = {}
     number = r"([\d.]+) \(([\d.]+) to ([\d.]+)\)"
-    for line in re.findall(rf"^(\w+)\t(\w+)\t\d+\t(\d+)\t([\d.]+)\t{number}\t{number}\t([\d.]+)\t\d+$", log, re.MULTILINE):
+    pattern = rf"^(\w+)\t(\w+)\t\d+\t(\d+)\t([\d.]+)\t{number}\t{number}\t([\d.]+)\t\d+$"
+    for line in re.findall(pattern, log, re.MULTILINE):
         model, interval, turns, step, ratio, low, high, eager, _, _, snapshot = line
         results[f"{model} {interval}"] = {"turns": int(turns), "step_ms": float(step), "ratio": float(ratio),
                                           "low": float(low), "high": float(high), "by_hand": float(eager),
@@ -116,7 +124,8 @@ def profile(log, _context):
         elif plain:
             results[key] = plain[-1]
     if "registers" not in results:
-        return Reading(results, "missing", "ncu could not read the kernel: " + (log.strip().splitlines() or ["no output"])[-1])
+        lines = log.strip().splitlines() or ["no output"]
+        return Reading(results, "missing", f"ncu could not read the kernel: {lines[-1]}")
     if any(results.get(key, "0").split()[0] not in ("0", "0.0") for key in ("local_loads", "local_stores")):
         return Reading(results, "failed", "registers are spilled to local memory")
     return Reading(results)

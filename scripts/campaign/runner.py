@@ -63,13 +63,14 @@ class Campaign:
             before = {"commit": state["commit"], "executables": state["executables"], "device": state["device"],
                       "GPU": state["machine"]["gpu"], "driver": state["machine"]["driver"]}
         except (ValueError, KeyError, TypeError) as error:
-            raise place.Unusable(f"{path} is no campaign that can be gone on with ({error}); choose another --out") from error
-        here = {"commit": now["commit"], "executables": fingerprint, "device": self.device, "GPU": now["machine"]["gpu"],
-                "driver": now["machine"]["driver"]}
+            raise place.Unusable(f"{path} is no campaign that can be gone on with ({error}); choose another --out"
+                                 ) from error
+        here = {"commit": now["commit"], "executables": fingerprint, "device": self.device,
+                "GPU": now["machine"]["gpu"], "driver": now["machine"]["driver"]}
         for what, value in before.items():
             if value != here[what]:
-                raise place.Unusable(f"{self.folder} holds a campaign of {what} {value}, here is {here[what]}; results of "
-                                     "both do not mix: choose another --out")
+                raise place.Unusable(f"{self.folder} holds a campaign of {what} {value}, here is {here[what]}; results "
+                                     "of both do not mix: choose another --out")
         return state
 
     def save(self):
@@ -116,8 +117,9 @@ class Campaign:
         needed = max(part.least, known.get("seconds", 0) if known.get("status") == "unfinished" else 0)
         if self.left() < needed:
             carried = {"seconds": known["seconds"]} if "seconds" in known else {}
-            return {"status": "unfinished", "reason": f"not begun: needs {needed:.0f} s, {max(0, self.left()):.0f} s are left",
-                    **carried}
+            left = max(0, self.left())
+            return {"status": "unfinished", **carried,
+                    "reason": f"not begun: needs {needed:.0f} s, {left:.0f} s are left"}
         return self.run_steps(part)
 
     def run_steps(self, part):
@@ -155,7 +157,8 @@ class Campaign:
             reading = part.read(text, context)
         except (OSError, ValueError, KeyError) as error:
             lines = text.strip().splitlines()
-            return {"status": "failed", "reason": f"exit status {status}, no results ({error}); {lines[-1] if lines else ''}"}
+            last = lines[-1] if lines else ""
+            return {"status": "failed", "reason": f"exit status {status}, no results ({error}); {last}"}
         found = {"status": reading.status, "results": reading.results}
         if reading.reason:
             found["reason"] = reading.reason

@@ -5,7 +5,7 @@ import os
 
 from . import targets
 
-CONTENDERS = ["row", "graph", "histogram", "eager", "item", "eager_graph", "gemv", "host", "read"]
+CONTENDERS = ["row", "graph", "histogram", "eager", "item", "eager_graph", "compiled", "gemv", "host", "read"]
 
 
 def write(path, text):
@@ -41,8 +41,8 @@ def machine(state):
     facts = state["machine"]
     text = f"{facts['gpu']}, driver {facts['driver']}"
     if "max_sm_mhz" in facts:
-        text += (f", {facts['memory_mib']} MiB, at most {facts['max_sm_mhz']} MHz (memory {facts['max_memory_mhz']} MHz), "
-                 f"{facts['power_limit_w']} W")
+        text += (f", {facts['memory_mib']} MiB, at most {facts['max_sm_mhz']} MHz (memory "
+                 f"{facts['max_memory_mhz']} MHz), {facts['power_limit_w']} W")
     return f"{text}; {facts['processor']}"
 
 
@@ -58,16 +58,15 @@ def parts(state):
 
 
 def engine(state):
-    for part in state["parts"].values():
-        for workload, caches in part.get("results", {}).get("workloads", {}).items():
-            for cache in ("warm", "cold"):
-                found = caches.get(cache)
-                if not found:
-                    continue
-                times = [f"{found[name]['us']:.1f}" if name in found else "" for name in CONTENDERS]
-                host = f"{found['row']['host_us']:.1f}" if "host_us" in found.get("row", {}) else ""
-                speed = f"{caches['bytes'] / found['row']['us'] * 1e-6:.2f}" if "row" in found else ""
-                yield workload, cache, *times, host, speed
+    for workload, caches in targets.workloads(state).items():
+        for cache in ("warm", "cold"):
+            found = caches.get(cache)
+            if not found:
+                continue
+            times = [f"{found[name]['us']:.1f}" if name in found else "" for name in CONTENDERS]
+            host = f"{found['row']['host_us']:.1f}" if "host_us" in found.get("row", {}) else ""
+            speed = f"{caches['bytes'] / found['row']['us'] * 1e-6:.2f}" if "row" in found else ""
+            yield workload, cache, *times, host, speed
 
 
 def overhead(state):
@@ -86,8 +85,8 @@ def profile(state):
 def campaign(state):
     lines = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->", "# GPU campaign", ""]
     if state["device"] == "host":
-        lines += ["**Without a GPU**: the kernels' sources ran on the host stand-in. This shows that the campaign works, and "
-                  "nothing about a GPU.", ""]
+        lines += ["**Without a GPU**: the kernels' sources ran on the host stand-in. This shows that the campaign "
+                  "works, and nothing about a GPU.", ""]
     lines += [f"{machine(state)}. Commit {state['commit']}, executables {state['executables']}, {state['date']}.", "",
               f"{summary(state)}.", "", "## Parts", ""]
     lines += rows(["part", "what", "result", "", "s", "SM MHz"], parts(state))

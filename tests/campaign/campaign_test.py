@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""scripts/gpu_campaign without a GPU: in a bundle's folder whose executables are stand-ins that say what the real ones would
-(stub.py), and with the real ones on the host stand-in. Nothing here was measured on a GPU."""
+"""scripts/gpu_campaign without a GPU: in a bundle's folder whose executables say what the real ones would (stub.py),
+and with the real ones on the host stand-in. Nothing here was measured on a GPU."""
 import json
 import os
 import pathlib
@@ -18,6 +18,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 from campaign import parts, place, readings, runner, table, targets  # noqa: E402
 
+LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"  # scripts/test --full
 BUILD = pathlib.Path(os.environ["DYNASCOPE_BUILD"])
 TOOLS = ("nvidia-smi", "compute-sanitizer", "ncu")
 ALL = [part.name for part in parts.on_cuda()]
@@ -34,7 +35,8 @@ class Machine:
         (self.bundle / "bin").mkdir(parents=True)
         self.tools.mkdir()
         shutil.copy(ROOT / "scripts" / "gpu_campaign", self.bundle)
-        shutil.copytree(ROOT / "scripts" / "campaign", self.bundle / "campaign", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "scripts" / "campaign", self.bundle / "campaign",
+                        ignore=shutil.ignore_patterns("__pycache__"))
         (self.bundle / "revision").write_text("0123456789abcdef\n")
         for name in place.FOLDERS:
             self.install(self.bundle / "bin" / name)
@@ -115,12 +117,16 @@ def test_a_machine_that_cannot_is_told_what_to_do(machine, tmp_path):
 
 
 def test_everything_passes_and_is_written_down(machine):
+    """All but the part that would import torch, which this Python only says it has."""
     result = machine.run()
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.returncode == 3, result.stdout + result.stderr
     state, page = machine.state(), machine.page()
     assert list(state["parts"]) == ALL
-    assert all(part["status"] == "passed" for part in state["parts"].values())
-    for expected in ("NVIDIA H200", "driver 580.1", "1980 MHz", "0123456789abcdef", state["date"], f"{len(ALL)} passed"):
+    assert {name: part["status"] for name, part in state["parts"].items() if part["status"] != "passed"} == {
+        "engine-compiled": "missing"}
+    assert "torch.compile cannot be used here: ImportError: must be found, not imported" in page
+    for expected in ("NVIDIA H200", "driver 580.1", "1980 MHz", "0123456789abcdef", state["date"],
+                     f"{len(ALL) - 1} passed"):
         assert expected in page
     for name in ALL:
         assert (machine.out / "logs" / f"{name}.log").read_text().startswith("$ ")
@@ -141,19 +147,21 @@ def test_a_failing_part_is_a_failing_campaign_and_the_others_run(machine):
 @pytest.mark.parametrize("executable, text, part, status, reason", [
     ("oracle", "[==========] 0 tests ran.", "oracle", "failed", "no case ran"),
     ("oracle", "Segmentation fault", "oracle", "failed", "no case ran"),
-    ("cuda_endurance", "file.cpp:1: Skipped\nneeds 14 GiB\n[  SKIPPED ] Backends/Large.Few/cuda (0 ms)", "endurance", "skipped",
-     "needs 14 GiB"),
+    ("cuda_endurance", "file.cpp:1: Skipped\nneeds 10 GiB\n[  SKIPPED ] Backends/Large.Few/cuda (0 ms)", "endurance",
+     "skipped", "needs 10 GiB"),
     ("bench_overhead", "nothing", "overhead-mlp", "failed", "no line"),
     ("bench_engine", "cannot open", "engine-large", "failed", "cannot open"),
     ("cuda_remeasure", "5 rows, 7 values of cpu measured again by cpu, not equal", "training", "failed", "0 of 2"),
     ("compute-sanitizer", "========= Error: Device not supported", "memcheck", "missing", "Device not supported"),
     ("ncu", "==ERROR== ERR_NVGPUCTRPERM", "profile", "missing", "ERR_NVGPUCTRPERM"),
 ])
-def test_what_a_log_does_not_say_is_not_believed(machine, executable, text, part, status, reason):
-    result = machine.run("--only", f"^{part}$", STUB_SAY=f"{executable}:{text}")
+def test_what_a_log_does_not_say_is_not_believed(machine, campaign, monkeypatch, capsys, executable, text, part, status,
+                                                 reason):
+    monkeypatch.setenv("STUB_SAY", f"{executable}:{text}")
+    exit_status = campaign(300).run(parts.of_device("cuda", f"^{part}$"))
     found = machine.state()["parts"][part]
-    assert (found["status"], result.returncode) == (status, 1 if status == "failed" else 3), found
-    assert reason in found["reason"] and reason in result.stdout
+    assert (found["status"], exit_status) == (status, 1 if status == "failed" else 3), found
+    assert reason in found["reason"] and reason in capsys.readouterr().out
 
 
 def test_reports_of_the_sanitizer_fail(machine):
@@ -174,13 +182,15 @@ def test_a_missing_tool_is_said_and_tried_again(machine):
     assert "compute-sanitizer is not on this machine" in machine.page()
     machine.install(machine.tools / "compute-sanitizer")
     result = machine.run("--only", "memcheck|kernels")
-    assert result.returncode == 0 and "before     kernels: passed" in result.stdout and "passed     memcheck" in result.stdout
+    assert result.returncode == 0 and "before     kernels: passed" in result.stdout
+    assert "passed     memcheck" in result.stdout
 
 
 def test_too_little_time_begins_nothing(machine):
     result = machine.run("--minutes", "0.1")
     assert result.returncode == 3 and machine.calls() == []
-    assert all(part["status"] == "unfinished" and "not begun" in part["reason"] for part in machine.state()["parts"].values())
+    found = machine.state()["parts"].values()
+    assert all(part["status"] == "unfinished" and "not begun" in part["reason"] for part in found)
     assert machine.run("--only", "kernels").returncode == 0, "and the next call does it"
 
 
@@ -199,11 +209,15 @@ def campaign(machine, monkeypatch):
 
 
 def test_a_part_is_ended_with_its_children_at_the_time_limit_and_gone_on_with(machine, campaign, monkeypatch):
+    # Shells: a busy machine takes its time to start Python.
+    hang = '[ "$STUB_PASS" ] || { sleep 600 & echo $! > "$STUB_PID"; wait; }'
+    for name, then in (("cuda_kernels", ""), ("cuda_backend", hang)):
+        (machine.bundle / "bin" / name).write_text(
+            f"#!/bin/sh\necho {name} >> $STUB_LOG\n{then}\necho '[       OK ] Suite.One/cuda (3 ms)'\n")
     wanted = [part_of("one", "cuda_kernels"), part_of("two", "cuda_backend"), part_of("three", "engine", least=5)]
-    monkeypatch.setenv("STUB_HANG", "cuda_backend")
     begin = time.monotonic()
     assert campaign(1.2).run(wanted) == 3
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 5
     state = machine.state()["parts"]
     assert [state[name]["status"] for name in ("one", "two", "three")] == ["passed", "unfinished", "unfinished"]
     assert "at the time limit" in state["two"]["reason"] and "not begun: needs 5 s" in state["three"]["reason"]
@@ -213,7 +227,7 @@ def test_a_part_is_ended_with_its_children_at_the_time_limit_and_gone_on_with(ma
     assert campaign(0.5).run(wanted[:2]) == 3
     assert "not begun" in machine.state()["parts"]["two"]["reason"]
     assert machine.state()["parts"]["two"]["seconds"] == state["two"]["seconds"]
-    monkeypatch.delenv("STUB_HANG")
+    monkeypatch.setenv("STUB_PASS", "1")
     assert campaign(60).run(wanted) == 0
     assert machine.calls() == ["cuda_kernels", "cuda_backend", "cuda_backend", "engine"], "what passed is not repeated"
 
@@ -274,21 +288,23 @@ def hand_made():
         return {"us": us, "low": us, "high": us, "samples": 30, "host_us": host}
 
     def workload(size, **rows):
-        return {"bytes": size, **{cache: {name: contender(us) for name, us in found.items()} for cache, found in rows.items()}}
+        caches = {cache: {name: contender(us) for name, us in found.items()} for cache, found in rows.items()}
+        return {"bytes": size, **caches}
 
     gigabyte = 2.0**30
     engine = {"device": "cuda", "not_run": {}, "workloads": {
         "16384x16384 (1 GB)": workload(gigabyte, cold={"row": 250.0, "read": 240.0}),
         "sweep 8x8": workload(gigabyte / 16, cold={"row": 40.0}),
-        "MLP 784-200-100-10": workload(711240.0, warm={"row": 8.0, "graph": 5.5, "eager": 90.0}),
-        "LeNet-5": workload(246824.0, warm={"graph": 6.5})}}
+        "MLP 784-200-100-10": workload(711240.0, warm={"row": 6.5, "graph": 5.5, "eager": 90.0}),
+        "LeNet-5": workload(246824.0, warm={"row": 5.8})}}
     return {"format": 1, "date": "2001-01-01T00:00Z", "commit": "hand-made" + "0" * 31, "executables": "hand-made",
             "device": "cuda", "machine": {"gpu": "NVIDIA H200 (hand-made)", "driver": "0", "processor": "none"},
             "planned": {"engine": "the engine", "rows": "rows | with a bar"},
             "parts": {"engine-large": {"title": "engine", "status": "passed", "seconds": 3.0, "results": engine},
                       "rows": {"title": "rows", "status": "failed", "reason": "2 cases failed", "seconds": 1.0},
                       "overhead-mlp": {"title": "mlp", "status": "passed", "results": {"mlp 1": {
-                          "turns": 9, "step_ms": 1.0, "ratio": 1.2, "low": 1.1, "high": 1.3, "by_hand": 2.0, "snapshot_us": 4.0}}}}}
+                          "turns": 9, "step_ms": 1.0, "ratio": 1.2, "low": 1.1, "high": 1.3, "by_hand": 2.0,
+                          "snapshot_us": 4.0}}}}}
 
 
 def test_targets_are_judged_by_the_numbers():
@@ -297,7 +313,8 @@ def test_targets_are_judged_by_the_numbers():
     assert verdicts["Rows, columns and moments in one read, 1 GB of float32"] == (
         f"{rate:.2f} TB/s, 89 % of 4.8; CUB's sum alone 4.47", True)
     assert verdicts["Any shape with 64 MB and more in all"] == ("39 % at 8x8, the worst of 1", False)
-    assert verdicts["A whole snapshot of the MLP and of LeNet-5, time on the device"] == ("MLP 5.5 us, LeNet-5 6.5 us", False)
+    assert verdicts["A whole snapshot of the MLP and of LeNet-5, time on the device"] == (
+        "MLP 6.5 us (5.5 in a CUDA graph), LeNet-5 5.8 us", False)
     assert verdicts["A monitored step, every step recorded: MLP, LeNet-5"] == ("mlp 1.2000 (1.1000 to 1.3000)", False)
     assert verdicts["The same, 1 GB of bfloat16"] == verdicts["Reports of compute-sanitizer"] == ("not yet", None)
     unknown = hand_made()
@@ -310,15 +327,15 @@ def test_targets_are_judged_by_the_numbers():
 def test_the_table_holds_what_was_recorded():
     page = table.campaign(hand_made())
     for line in ("| rows | rows / with a bar | failed | 2 cases failed | 1 |  |",
-                 "| MLP 784-200-100-10 | warm | 8.0 | 5.5 |  | 90.0 |  |  |  |  |  | 1.0 | 0.09 |",
+                 "| MLP 784-200-100-10 | warm | 6.5 | 5.5 |  | 90.0 |  |  |  |  |  |  | 1.0 | 0.11 |",
                  "| mlp 1 | 9 | 1.000 | 1.2000 (1.1000 to 1.3000) | 2.0000 | 4.0 |", "1 failed, 1 not reached"):
         assert line in page
     assert "Without a GPU" not in page and "Without a GPU" in table.campaign({**hand_made(), "device": "host"})
 
 
 def docs(root, *arguments):
-    return subprocess.run([sys.executable, str(ROOT / "scripts" / "campaign" / "docs.py"), "--root", str(root), *arguments],
-                          capture_output=True, text=True, timeout=30, check=False)
+    command = [sys.executable, str(ROOT / "scripts" / "campaign" / "docs.py"), "--root", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_the_page_says_what_the_results_say():
@@ -349,17 +366,18 @@ def test_a_stale_page_is_found_and_made_anew(tmp_path):
 
 def test_the_whole_flow_on_the_host_stand_in(tmp_path):
     """The real executables: all of them with scripts/test --full, otherwise those that take a second or two."""
-    if os.environ.get("DYNASCOPE_LONG_TESTS") == "1":
+    if LONG:
         wanted = ""
     else:
         wanted = "^(rows|training|engine-networks)$"
-    command = [sys.executable, str(ROOT / "scripts" / "gpu_campaign"), "--build", str(BUILD), "--device", "host", "--only",
-               wanted, "--out", str(tmp_path / "out"), "--minutes", "3"]
+    command = [sys.executable, str(ROOT / "scripts" / "gpu_campaign"), "--build", str(BUILD), "--device", "host",
+               "--only", wanted, "--out", str(tmp_path / "out"), "--minutes", "3"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     state = json.loads((tmp_path / "out" / "campaign.json").read_text())
     assert state["device"] == "host" and "host stand-in" in state["machine"]["gpu"]
-    assert state["parts"]["rows"]["results"]["passed"] > 5 and state["parts"]["training"]["results"]["runs"][0]["rows"] > 2
+    assert state["parts"]["rows"]["results"]["passed"] > 5
+    assert state["parts"]["training"]["results"]["runs"][0]["rows"] > 2
     assert "nothing about a GPU" in (tmp_path / "out" / "campaign.md").read_text()
 
     # The comparison of the training part is one: a value of the file that is not what was measured is found.
@@ -368,3 +386,21 @@ def test_the_whole_flow_on_the_host_stand_in(tmp_path):
     result = subprocess.run([str(BUILD / "tests" / "cuda" / "cuda_remeasure"), str(tmp_path / "out" / "mlp.h5")],
                             capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1 and "/nodes/fluctuation: 1 values differ" in result.stdout
+
+
+@pytest.mark.skipif(not LONG, reason="long: DYNASCOPE_LONG_TESTS=1, which scripts/test --full sets")
+def test_a_bundle_runs_the_campaign_too(tmp_path):
+    command = [str(ROOT / "scripts" / "bundle"), str(BUILD), str(tmp_path / "bundle")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    shutil.rmtree(tmp_path / "bundle")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(["tar", "-xzf", str(tmp_path / "bundle.tar.gz"), "-C", str(elsewhere)], check=True, timeout=60)
+    command = [sys.executable, str(elsewhere / "bundle" / "gpu_campaign"), "--device", "host", "--only",
+               "rows|training", "--out", str(tmp_path / "out")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    state = json.loads((tmp_path / "out" / "campaign.json").read_text())
+    assert state["commit"] == (elsewhere / "bundle" / "revision").read_text().strip()

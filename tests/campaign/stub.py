@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stands for every executable and tool of a campaign: says what the real one would say, as a GPU would let it. None of its
-numbers was measured. Which one it is, its name tells; STUB_LOG takes a line per call.
+"""Stands for every executable and tool of a campaign: says what the real one would say on a GPU. None of its numbers
+was measured. Which one it is, its name tells; STUB_LOG takes a line per call.
 
     STUB_HANG=NAME     NAME starts a child and waits until it is ended; STUB_PID takes the child's number
     STUB_FAIL=NAME     NAME has a failed case, or reports
@@ -33,19 +33,20 @@ def cases():
 def engine():
     if option("--device") != "cuda":
         sys.exit("not the GPU's")
-    names = {"^sweep": ["sweep 1x131072", "sweep 4096x4096"], "^(MLP": ["MLP 784-200-100-10", "LeNet-5", "ResNet-50, 54 weights"],
-             "^(16384": ["16384x16384 (1 GB)", "32768x16384 bfloat16 (1 GB)"], "^(VGG": ["VGG-16"]}
+    names = {"^sweep": ["sweep 1x131072", "sweep 4096x4096"], "^(VGG": ["VGG-16"], "^10,000": ["10,000 tensors of 8x8"],
+             "^(MLP": ["MLP 784-200-100-10", "LeNet-5", "ResNet-50, 54 weights"],
+             "^(16384": ["16384x16384 (1 GB)", "32768x16384 bfloat16 (1 GB)"]}
     found = next(workloads for start, workloads in names.items() if option("--benchmark_filter").startswith(start))
     runs = []
     for workload in found:
         for cache in ("", ", cold"):
             for contender, us in (("row", 400.0), ("graph", 5.0), ("read", 390.0)):
                 for repetition in range(30):
-                    runs.append({"run_name": f"{workload}{cache}/{contender}/iterations:1/manual_time", "run_type": "iteration",
-                                 "repetition_index": repetition, "real_time": us + repetition % 3, "bytes": 1073741824.0,
-                                 "host_us": 4.0})
-    runs.append({"run_name": f"{found[0]}, cold/host/iterations:1/manual_time", "run_type": "iteration", "error_occurred": True,
-                 "error_message": "not copied to the host: larger than 2 GiB", "real_time": 0.0})
+                    runs.append({"run_name": f"{workload}{cache}/{contender}/iterations:1/manual_time",
+                                 "run_type": "iteration", "repetition_index": repetition, "host_us": 4.0,
+                                 "real_time": us + repetition % 3, "bytes": 1073741824.0})
+    runs.append({"run_name": f"{found[0]}, cold/host/iterations:1/manual_time", "run_type": "iteration",
+                 "real_time": 0.0, "error_occurred": True, "error_message": "not copied to the host: larger than 2 GiB"})
     pathlib.Path(option("--benchmark_out")).write_text(json.dumps({"context": {"device": "cuda"}, "benchmarks": runs}))
 
 
@@ -67,7 +68,8 @@ def sanitizer():
 
 def ncu():
     for name, value in (("DRAM Throughput", "% 91.20"), ("Registers Per Thread", "register/thread 128"),
-                        ("smsp__inst_executed_op_local_ld.sum", "inst 0"), ("smsp__inst_executed_op_local_st.sum", "inst 0")):
+                        ("smsp__inst_executed_op_local_ld.sum", "inst 0"),
+                        ("smsp__inst_executed_op_local_st.sum", "inst 0")):
         print(f"    {name}    {value}")
 
 
