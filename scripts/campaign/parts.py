@@ -40,7 +40,9 @@ def sanitizer(tool, what):
 
 def engine(name, title, device, pattern, options, least):
     def step(context):
-        return [context.executable("bench_engine"), f"--device={device}", f"--benchmark_filter={pattern}",
+        # Bound threads here only: a monitor's writer would inherit the one processor of the thread that trains.
+        return ["env", "OMP_PROC_BIND=close", context.executable("bench_engine"), f"--device={device}",
+                f"--benchmark_filter={pattern}",
                 "--benchmark_enable_random_interleaving=true", *options,
                 f"--benchmark_out={context.file(name + '.json')}"]
     return Part(name, title, [step], lambda log, context: readings.engine(context.file(name + ".json")), least, 1200,

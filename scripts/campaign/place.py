@@ -46,8 +46,16 @@ class Place:
                         digest.update(block)
         return digest.hexdigest()[:16]
 
+    def torch_version(self):
+        """Of the LibTorch that the executables load."""
+        try:
+            folder = self.torch_folder or torch_of_build(self.root)
+            return re.search(r"__version__ = '([^']+)'", (folder / "version.py").read_text())[1]
+        except (OSError, TypeError):
+            return "unknown"
+
     def environment(self, device):
-        environment = dict(os.environ, REQUIRE_GPU="1" if device == "cuda" else "0", OMP_PROC_BIND="close")
+        environment = dict(os.environ, REQUIRE_GPU="1" if device == "cuda" else "0")
         if self.bundled:
             # Wheels that LibTorch needs lie beside it; a build tree's executables know their libraries.
             site = self.torch_folder.parent
@@ -78,6 +86,11 @@ def bundle_torch():
     if not version.startswith(TORCH + "."):
         raise Unusable(f"the bundle was built with torch {TORCH}, but this Python has {version}")
     return pathlib.Path(spec.submodule_search_locations[0])
+
+
+def torch_of_build(root):
+    found = re.search(r"^Torch_DIR:PATH=(.+)/share/cmake/Torch$", (root / "CMakeCache.txt").read_text(), re.MULTILINE)
+    return pathlib.Path(found[1])
 
 
 def commit_of(source):
@@ -117,9 +130,9 @@ def processor():
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} processors"
 
 
-def machine(device):
+def machine(device, torch):
     """What is measured on, for the record."""
-    facts = {"processor": processor()}
+    facts = {"processor": processor(), "torch": torch}
     if device == "host":
         return {"gpu": "none: kernels on the host stand-in", "driver": "none", **facts}
     fields = ["name", "driver_version", "memory.total", "clocks.max.sm", "clocks.max.memory", "power.limit"]

@@ -38,6 +38,12 @@ class Context:
         return self.folder / name
 
 
+def identity(state):
+    """What must be the same for results to stand in one table."""
+    return {"commit": state["commit"], "executables": state["executables"], "device": state["device"],
+            "GPU": state["machine"]["gpu"], "driver": state["machine"]["driver"], "LibTorch": state["machine"]["torch"]}
+
+
 class Campaign:
     def __init__(self, here, folder, device, seconds):
         self.here = here
@@ -49,7 +55,7 @@ class Campaign:
     def load(self, fingerprint):
         """What an earlier call left; refuses to mix results of different commits, executables or GPUs."""
         now = {"commit": self.here.commit, "executables": fingerprint, "device": self.device}
-        now["machine"] = place.machine(self.device)
+        now["machine"] = place.machine(self.device, self.here.torch_version())
         path = self.folder / "campaign.json"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,13 +66,11 @@ class Campaign:
             state = json.loads(path.read_text(encoding="utf-8"))
             if state["format"] != FORMAT:
                 raise ValueError(f"format {state['format']}, must be {FORMAT}")
-            before = {"commit": state["commit"], "executables": state["executables"], "device": state["device"],
-                      "GPU": state["machine"]["gpu"], "driver": state["machine"]["driver"]}
+            before = identity(state)
         except (ValueError, KeyError, TypeError) as error:
             raise place.Unusable(f"{path} is no campaign that can be gone on with ({error}); choose another --out"
                                  ) from error
-        here = {"commit": now["commit"], "executables": fingerprint, "device": self.device,
-                "GPU": now["machine"]["gpu"], "driver": now["machine"]["driver"]}
+        here = identity(now)
         for what, value in before.items():
             if value != here[what]:
                 raise place.Unusable(f"{self.folder} holds a campaign of {what} {value}, here is {here[what]}; results "
@@ -144,7 +148,8 @@ class Campaign:
                 slow = end < self.end - RESERVE
                 return {"status": "failed" if slow else "unfinished", "seconds": seconds,
                         "reason": f"ended after {seconds:.0f} s, " + ("its limit" if slow else "at the time limit")}
-        shutil.rmtree(self.folder / "data", ignore_errors=True)  # made anew when it is needed
+            finally:
+                shutil.rmtree(self.folder / "data", ignore_errors=True)  # made anew when it is needed
         entry = {"status": "passed", "seconds": round(time.monotonic() - began, 1), "log": f"logs/{part.name}.log"}
         if clocks:
             entry["sm_mhz"] = [min(clocks), max(clocks)]

@@ -43,7 +43,7 @@ def machine(state):
     if "max_sm_mhz" in facts:
         text += (f", {facts['memory_mib']} MiB, at most {facts['max_sm_mhz']} MHz (memory "
                  f"{facts['max_memory_mhz']} MHz), {facts['power_limit_w']} W")
-    return f"{text}; {facts['processor']}"
+    return f"{text}; {facts['processor']}; LibTorch {facts['torch']}"
 
 
 def parts(state):

@@ -53,6 +53,7 @@ class Machine:
         site = self.folder / "site"
         shutil.rmtree(site, ignore_errors=True)
         (site / "torch" / "lib").mkdir(parents=True)
+        (site / "torch" / "version.py").write_text(f"__version__ = '{version}'\n")
         (site / "torch" / "__init__.py").write_text("raise ImportError('must be found, not imported')\n")
         info = site / f"torch-{version}.dist-info"
         info.mkdir()
@@ -125,8 +126,8 @@ def test_everything_passes_and_is_written_down(machine):
     assert {name: part["status"] for name, part in state["parts"].items() if part["status"] != "passed"} == {
         "engine-compiled": "missing"}
     assert "torch.compile cannot be used here: ImportError: must be found, not imported" in page
-    for expected in ("NVIDIA H200", "driver 580.1", "1980 MHz", "0123456789abcdef", state["date"],
-                     f"{len(ALL) - 1} passed"):
+    for expected in ("NVIDIA H200", "driver 580.1", "1980 MHz", "LibTorch 2.11.0+cu130", "0123456789abcdef",
+                     state["date"], f"{len(ALL) - 1} passed"):
         assert expected in page
     for name in ALL:
         assert (machine.out / "logs" / f"{name}.log").read_text().startswith("$ ")
@@ -265,6 +266,9 @@ def test_another_commit_gpu_or_build_is_refused(machine):
         assert (machine.out / "campaign.json").read_bytes() == before
 
     expect_refusal("NVIDIA H200", "NVIDIA A100", STUB_GPU="NVIDIA A100")
+    machine.set_torch("2.11.1")
+    expect_refusal("2.11.0+cu130", "2.11.1")
+    machine.set_torch("2.11.0+cu130")
     (machine.bundle / "revision").write_text("fedcba\n")
     expect_refusal("0123456789abcdef", "fedcba")
     (machine.bundle / "revision").write_text("0123456789abcdef\n")
@@ -298,7 +302,8 @@ def hand_made():
         "MLP 784-200-100-10": workload(711240.0, warm={"row": 6.5, "graph": 5.5, "eager": 90.0}),
         "LeNet-5": workload(246824.0, warm={"row": 5.8})}}
     return {"format": 1, "date": "2001-01-01T00:00Z", "commit": "hand-made" + "0" * 31, "executables": "hand-made",
-            "device": "cuda", "machine": {"gpu": "NVIDIA H200 (hand-made)", "driver": "0", "processor": "none"},
+            "device": "cuda", "machine": {"gpu": "NVIDIA H200 (hand-made)", "driver": "0", "processor": "none",
+                                          "torch": "none"},
             "planned": {"engine": "the engine", "rows": "rows | with a bar"},
             "parts": {"engine-large": {"title": "engine", "status": "passed", "seconds": 3.0, "results": engine},
                       "rows": {"title": "rows", "status": "failed", "reason": "2 cases failed", "seconds": 1.0},
@@ -376,6 +381,7 @@ def test_the_whole_flow_on_the_host_stand_in(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     state = json.loads((tmp_path / "out" / "campaign.json").read_text())
     assert state["device"] == "host" and "host stand-in" in state["machine"]["gpu"]
+    assert state["machine"]["torch"].startswith("2.11.")
     assert state["parts"]["rows"]["results"]["passed"] > 5
     assert state["parts"]["training"]["results"]["runs"][0]["rows"] > 2
     assert "nothing about a GPU" in (tmp_path / "out" / "campaign.md").read_text()

@@ -46,7 +46,8 @@ def engine():
                                  "run_type": "iteration", "repetition_index": repetition, "host_us": 4.0,
                                  "real_time": us + repetition % 3, "bytes": 1073741824.0})
     runs.append({"run_name": f"{found[0]}, cold/host/iterations:1/manual_time", "run_type": "iteration",
-                 "real_time": 0.0, "error_occurred": True, "error_message": "not copied to the host: larger than 2 GiB"})
+                 "real_time": 0.0, "error_occurred": True,
+                 "error_message": "not copied to the host: larger than 2 GiB"})
     pathlib.Path(option("--benchmark_out")).write_text(json.dumps({"context": {"device": "cuda"}, "benchmarks": runs}))
 
 
