@@ -170,6 +170,7 @@ def test_reports_of_the_sanitizer_fail(machine):
     for tool in ("memcheck", "racecheck"):
         found = machine.state()["parts"][tool]
         assert found["status"] == "failed" and found["results"]["reports"] == 1
+        assert found["reason"] == "1 reports; 1 of their lines name our kernels"
     assert "memcheck 1, racecheck 1 | MISSED" in machine.page()
 
 

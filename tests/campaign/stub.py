@@ -60,7 +60,9 @@ def overhead():
 
 def sanitizer():
     if FAILS:
-        print("========= Invalid __global__ read of size 4 bytes")
+        print("========= Invalid __global__ read of size 4 bytes\n"
+              "=========     at void dynascope::cuda::<unnamed>::reduce<false>(...)+0x10\n"
+              "=========         Host Frame: dynascope::cuda::launch_reduce(...) [0x1] in cuda_backend")
     status = cases()
     summary = "RACECHECK SUMMARY: {} hazards displayed" if "racecheck" in sys.argv else "ERROR SUMMARY: {} errors"
     print("========= " + summary.format(status))
