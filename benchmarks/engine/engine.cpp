@@ -9,11 +9,13 @@
 //
 // and, for the roofline, what one thread can add at most (peak.cpp).
 //
+// With --device=cuda: cuda.hpp.
+//
 // Run it with --benchmark_enable_random_interleaving and repetitions (scripts/bench does): contenders then take turns
 // in one process, and a noisy moment meets all of them.
 
-#include "engine/cpu_backend.hpp"
-#include "engine/plan.hpp"
+#include "cuda.hpp"
+#include "setup.hpp"
 #include "workloads.hpp"
 
 #include <ATen/Parallel.h>
@@ -22,63 +24,12 @@
 
 #include <array>
 #include <chrono>
+#include <iostream>
 #include <memory>
-#include <numeric>
+#include <string>
 
 namespace dynascope::bench {
 namespace {
-
-// Everything that the contenders of one workload share, made by the first of them.
-class Setup {
- public:
-  explicit Setup(const Workload& workload) : workload_(workload) {}
-
-  engine::CpuBackend& backend() {
-    make();
-    return *backend_;
-  }
-
-  const std::vector<at::Tensor>& weights() {
-    make();
-    return weights_;
-  }
-
-  double bytes() {
-    make();
-    return std::accumulate(weights_.begin(), weights_.end(), 0.0, [](double sum, const at::Tensor& weight) {
-      return sum + static_cast<double>(weight.nbytes());
-    });
-  }
-
-  bool cold() const { return workload_.cold; }
-
- private:
-  void make() {
-    if (backend_) {
-      return;
-    }
-    const Network network = workload_.make();
-    for (const WeightLayer& layer : network.weight_layers) {
-      weights_.push_back(layer.weight.dim() > 2 ? layer.weight.flatten(1) : layer.weight);
-    }
-    engine::PlanOptions options;
-    options.histogram = Histogram::kEveryRow;
-    plan_ = std::make_unique<engine::Plan>(network, options);
-    std::vector<double> edges;
-    for (size_t i = 0; i < network.weight_layers.size(); ++i) {
-      for (int64_t bin = 0; bin <= options.histogram_bins; ++bin) {
-        edges.push_back(-0.1 + 0.2 * static_cast<double>(bin) / static_cast<double>(options.histogram_bins));
-      }
-    }
-    plan_->set_histogram_edges(std::move(edges));
-    backend_ = std::make_unique<engine::CpuBackend>(*plan_, 1);
-  }
-
-  const Workload& workload_;
-  std::unique_ptr<engine::Plan> plan_;
-  std::unique_ptr<engine::CpuBackend> backend_;
-  std::vector<at::Tensor> weights_;
-};
 
 void empty_caches() {
   static std::vector<char> other(size_t{256} << 20, 1);
@@ -89,11 +40,11 @@ void empty_caches() {
 }
 
 template <typename Body>
-void run(benchmark::State& state, Setup& setup, const Body& body) {
+void run(benchmark::State& state, Setup& setup, bool cold, const Body& body) {
   const at::NoGradGuard no_grad;
   body();
   for (auto _ : state) {
-    if (setup.cold()) {
+    if (cold) {
       empty_caches();
     }
     const auto begin = std::chrono::steady_clock::now();
@@ -104,10 +55,12 @@ void run(benchmark::State& state, Setup& setup, const Body& body) {
 }
 
 void register_all(const Workload& workload) {
-  const auto setup = std::make_shared<Setup>(workload);
+  const auto setup = std::make_shared<Setup>(workload, at::TensorOptions());
   const auto add = [&](const char* contender, auto body) {
     benchmark::RegisterBenchmark((workload.name + "/" + contender).c_str(),
-                                 [setup, body](benchmark::State& state) { run(state, *setup, [&] { body(*setup); }); })
+                                 [setup, cold = workload.cold, body](benchmark::State& state) {
+                                   run(state, *setup, cold, [&] { body(*setup); });
+                                 })
         ->UseManualTime()
         ->Unit(benchmark::kMicrosecond);
   };
@@ -125,17 +78,42 @@ void register_all(const Workload& workload) {
   });
 }
 
+// Takes "--device=cpu" or "--device=cuda" out of the arguments, which are Google Benchmark's otherwise.
+std::string take_device(int& argc, char** argv) {
+  std::string device = "cpu";
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument.rfind("--device=", 0) == 0) {
+      device = argument.substr(9);
+    } else {
+      argv[kept++] = argv[i];
+    }
+  }
+  argc = kept;
+  return device;
+}
+
 }  // namespace
 }  // namespace dynascope::bench
 
 int main(int argc, char** argv) {
-  for (const auto& workload : dynascope::bench::workloads()) {
-    dynascope::bench::register_all(workload);
+  const std::string device = dynascope::bench::take_device(argc, argv);
+  if (device == "cpu") {
+    for (const auto& workload : dynascope::bench::workloads()) {
+      dynascope::bench::register_all(workload);
+    }
+  } else if (device != "cuda" || !dynascope::bench::register_cuda()) {
+    std::cerr << "bench_engine: --device must be cpu, or cuda with a usable GPU and a build with CUDA; got '" << device
+              << "'\n";
+    return 2;
   }
   benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
+  benchmark::AddCustomContext("device", device);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 2;
   }
   benchmark::RunSpecifiedBenchmarks();
+  benchmark::ClearRegisteredBenchmarks();  // while the driver is there
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "../../cuda/image.hpp"
 #include "engine/cpu/passes.hpp"
 #include "engine/tree.hpp"
 #include "hand_tables.hpp"
@@ -12,8 +11,9 @@
 namespace dynascope::test {
 namespace {
 
-// What no pass wrote keeps this; a workspace of it shows sums that are read before they are written.
 constexpr std::byte kUntouched{0xA5};
+
+}  // namespace
 
 std::vector<std::byte> untouched_row(const HandTables& tables) {
   return std::vector<std::byte>(static_cast<size_t>(tables.row_bytes()), kUntouched);
@@ -23,7 +23,6 @@ std::vector<double> untouched_workspace(const HandTables& tables) {
   return std::vector<double>(static_cast<size_t>(tables.workspace_doubles()), std::numeric_limits<double>::quiet_NaN());
 }
 
-// Rows hold float32 where sums are float64: so the sums themselves stand behind the row.
 void append_sums(std::vector<std::byte>& row, const std::vector<double>& workspace,
                  const std::vector<engine::Moments>& moments) {
   std::vector<double> sums = workspace;
@@ -37,8 +36,6 @@ void append_sums(std::vector<std::byte>& row, const std::vector<double>& workspa
   const auto* bytes = reinterpret_cast<const std::byte*>(sums.data());
   row.insert(row.end(), bytes, bytes + sums.size() * sizeof(double));
 }
-
-}  // namespace
 
 std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
   std::vector<std::byte> row = untouched_row(tables);
@@ -55,23 +52,6 @@ std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram) {
   engine::cpu::combine(passes, row.data());
   engine::cpu::nodes(passes, row.data());
   engine::cpu::copy_parameters(passes, row.data());
-  append_sums(row, workspace, moments);
-  return row;
-}
-
-std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram, int launches) {
-  std::vector<std::byte> row = untouched_row(tables);
-  std::vector<double> workspace = untouched_workspace(tables);
-  std::vector<engine::Moments> moments(static_cast<size_t>(tables.tables().moment_count));
-  const host_device::Image image(tables.tables());
-  std::vector<std::byte> device = image.bytes();
-  std::copy_n(reinterpret_cast<const std::byte*>(tables.tables().histogram_edges),
-              image.edge_count() * static_cast<int64_t>(sizeof(double)), device.data() + image.edges_offset());
-  const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
-  for (int i = 0; i < launches; ++i) {
-    row = untouched_row(tables);
-    host_device::launch_snapshot(program, row.data(), histogram, nullptr);
-  }
   append_sums(row, workspace, moments);
   return row;
 }

@@ -53,6 +53,9 @@ class HandTables {
   /// Ends the building: places everything in a row; histogram of `bins` bins, 0: none.
   void finish(int64_t bins);
 
+  /// The values that the tables point to.
+  const std::deque<std::vector<std::byte>>& memory() const { return memory_; }
+
   /// In host memory; workspace and moments are null.
   const engine::Tables& tables() const { return tables_; }
   int64_t workspace_doubles() const { return workspace_; }
@@ -85,8 +88,23 @@ class HandTables {
 /// One row of `tables` from the cpu's passes, and behind it the workspace and the moments, canonical().
 std::vector<std::byte> cpu_row(const HandTables& tables, bool histogram);
 
-/// The same from the kernels' sources on the host stand-in, the last of `launches` over one image of the tables.
-std::vector<std::byte> host_device_row(const HandTables& tables, bool histogram, int launches = 1);
+/// The same from the kernels, the last of `launches` over one image of the tables: on a GPU (hand_rows_cuda.cpp), or
+/// from their sources on the host stand-in (hand_rows_host.cpp). An executable has one of the two.
+std::vector<std::byte> device_row(const HandTables& tables, bool histogram, int launches = 1);
+
+/// Empty where device_row() works, otherwise why it cannot.
+std::string reason_to_skip_device();
+
+/// Seeds the order in which the stand-in runs threads; a GPU takes none.
+void set_thread_order(uint64_t seed);
+
+/// What no pass wrote keeps its value; a workspace of NaN shows sums that are read before they are written.
+std::vector<std::byte> untouched_row(const HandTables& tables);
+std::vector<double> untouched_workspace(const HandTables& tables);
+
+/// Rows hold float32 where sums are float64: so the sums themselves stand behind the row.
+void append_sums(std::vector<std::byte>& row, const std::vector<double>& workspace,
+                 const std::vector<engine::Moments>& moments);
 
 /// Where two rows differ first, in words; empty where they do not.
 std::string first_difference(const std::vector<std::byte>& expected, const std::vector<std::byte>& actual);

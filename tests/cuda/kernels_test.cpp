@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The kernels' own sources, run thread by thread on the host, against the cpu's passes: whole rows and sums, byte by
-// byte. No LibTorch and no GPU; built a second time with the address and undefined-behaviour sanitizers.
+// The kernels against the cpu's passes: whole rows and sums, byte by byte. The body is built three times: the kernels'
+// own sources run thread by thread on the host, without LibTorch and a GPU; the same with the address and
+// undefined-behaviour sanitizers; and on a GPU.
 
 #include "engine/tree.hpp"
 #include "hand_tables.hpp"
-#include "support/host_device/scheduler.hpp"
+#include "support/require_gpu.hpp"
 
 #include <gtest/gtest.h>
 
@@ -24,13 +25,24 @@ using engine::Dtype;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
+class OnDevice : public ::testing::Test {
+ protected:
+  void SetUp() override { DYNASCOPE_SKIP_UNLESS_EMPTY(reason_to_skip_device()); }
+};
+using KernelsOnTiles = OnDevice;
+using KernelsOnNodes = OnDevice;
+using KernelsOnPartials = OnDevice;
+using KernelsOnLinks = OnDevice;
+using KernelsOnHistograms = OnDevice;
+using KernelsOnNothing = OnDevice;
+
 /// Rows of the kernels, under `orders` orders of threads, must be the cpu's.
 void expect_cpu_row(const HandTables& tables, bool histogram, uint64_t seed = 0, uint64_t orders = 1) {
   const std::vector<std::byte> expected = cpu_row(tables, histogram);
   for (uint64_t order = seed; order < seed + orders; ++order) {
     SCOPED_TRACE("order of threads: seed " + std::to_string(order));
-    host_device::set_thread_order(order);
-    ASSERT_EQ(first_difference(expected, host_device_row(tables, histogram)), "");
+    set_thread_order(order);
+    ASSERT_EQ(first_difference(expected, device_row(tables, histogram)), "");
   }
 }
 
@@ -54,7 +66,7 @@ const Shape kShapes[] = {
     {5, 0},
 };
 
-class Kernels : public ::testing::TestWithParam<std::tuple<Dtype, Layout>> {};
+class Kernels : public OnDevice, public ::testing::WithParamInterface<std::tuple<Dtype, Layout>> {};
 
 std::string parameter_name(const ::testing::TestParamInfo<Kernels::ParamType>& info) {
   const char* dtypes[] = {"float32", "float64", "bfloat16", "float16"};
@@ -129,28 +141,28 @@ void expect_tiles_as_cpu(const Shape& shape, uint64_t seed) {
   }
 }
 
-TEST(KernelsOnTiles, NarrowOnesOfEveryWidth) {
+TEST_F(KernelsOnTiles, NarrowOnesOfEveryWidth) {
   for (int64_t columns = 1; columns <= 34; ++columns) {
     SCOPED_TRACE("columns " + std::to_string(columns));
     expect_tiles_as_cpu({9, columns}, kShortDtypes[columns % 3], static_cast<uint64_t>(columns));
   }
 }
 
-TEST(KernelsOnTiles, RowsAtTheEdgesOfTheFolds) {
+TEST_F(KernelsOnTiles, RowsAtTheEdgesOfTheFolds) {
   for (const int64_t columns : {63, 64, 65, 127, 128, 129, 132, 160, 188, 192, 255, 256, 260}) {
     SCOPED_TRACE("columns " + std::to_string(columns));
     expect_tiles_as_cpu({3, columns}, static_cast<uint64_t>(columns));
   }
 }
 
-TEST(KernelsOnTiles, RunsAndRoundsThatAreNotFull) {
+TEST_F(KernelsOnTiles, RunsAndRoundsThatAreNotFull) {
   for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 57, 63, 64, 65, 72}) {
     SCOPED_TRACE("rows " + std::to_string(rows));
     expect_tiles_as_cpu({rows, 192, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(rows));
   }
 }
 
-TEST(KernelsOnTiles, TallOnes) {
+TEST_F(KernelsOnTiles, TallOnes) {
   for (const int64_t columns : {256, 200, 40, 3}) {
     SCOPED_TRACE("columns " + std::to_string(columns));
     expect_tiles_as_cpu({256 + 77, columns, {1, 1, 1}, 1, 256}, static_cast<uint64_t>(columns));
@@ -158,7 +170,7 @@ TEST(KernelsOnTiles, TallOnes) {
   expect_tiles_as_cpu({150, 30, {1, 3, 3}, 1, 256}, 1);
 }
 
-TEST(KernelsOnTiles, AnyNumberOfTaps) {
+TEST_F(KernelsOnTiles, AnyNumberOfTaps) {
   for (const int64_t taps :
        {2, 3, 4, 5, 8, 9, 16, 25, 27, 31, 32, 49, 64, 85, 86, 100, 127, 128, 129, 255, 256, 257, 300}) {
     SCOPED_TRACE("taps " + std::to_string(taps));
@@ -169,7 +181,7 @@ TEST(KernelsOnTiles, AnyNumberOfTaps) {
   }
 }
 
-TEST(KernelsOnTiles, ThoseThatAreAddedOnceMore) {
+TEST_F(KernelsOnTiles, ThoseThatAreAddedOnceMore) {
   const std::pair<double, double> kFactorsAndOffsets[] = {
       {1e30, 0.0}, {1e-30, 0.0}, {0.0, 0.0}, {0.0, -3.0}, {1.0, 1e4}};
   for (const auto& [factor, offset] : kFactorsAndOffsets) {
@@ -182,7 +194,7 @@ TEST(KernelsOnTiles, ThoseThatAreAddedOnceMore) {
   }
 }
 
-TEST(KernelsOnTiles, OneValueThatIsNotFiniteMakesOneTileCareful) {
+TEST_F(KernelsOnTiles, OneValueThatIsNotFiniteMakesOneTileCareful) {
   for (const double value : {kNaN, kInfinity, -kInfinity}) {
     SCOPED_TRACE("value " + std::to_string(value));
     for (const Dtype dtype : {Dtype::kFloat32, Dtype::kBFloat16, Dtype::kFloat16}) {
@@ -197,7 +209,7 @@ TEST(KernelsOnTiles, OneValueThatIsNotFiniteMakesOneTileCareful) {
   }
 }
 
-TEST(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
+TEST_F(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
   for (uint64_t seed = 100; seed < 108; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     HandTables tables(seed);
@@ -214,7 +226,7 @@ TEST(KernelsOnNodes, RandomTermsHaveTheBitsOfTheCpu) {
   }
 }
 
-TEST(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
+TEST_F(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
   HandTables tables(7);
   tables.add_link({1500, 2, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
   tables.add_node(1500, {2, 2}, 3);
@@ -222,7 +234,7 @@ TEST(KernelsOnNodes, SummaryOfManyUnitsFoldsAsTheCpus) {
   expect_cpu_row(tables, false);
 }
 
-TEST(KernelsOnNodes, BlocksOfALargeLayerMeetInTheirOrder) {
+TEST_F(KernelsOnNodes, BlocksOfALargeLayerMeetInTheirOrder) {
   // Two blocks; more than the 32 runs; layers of one block between them.
   HandTables tables(15);
   tables.add_link({1500, 2, {1, 3, 3}}, Dtype::kFloat32, Layout::kContiguous, true);
@@ -234,16 +246,16 @@ TEST(KernelsOnNodes, BlocksOfALargeLayerMeetInTheirOrder) {
   expect_cpu_row(tables, false, 0, 3);
 }
 
-TEST(KernelsOnNodes, LaunchesAfterTheFirstFindTheTicketsAsTheyWere) {
+TEST_F(KernelsOnNodes, LaunchesAfterTheFirstFindTheTicketsAsTheyWere) {
   HandTables tables(16);
   tables.add_link({90, 200}, Dtype::kFloat32, Layout::kContiguous, true);
   tables.add_node(3 * engine::kSummaryUnits, {}, 2);
   tables.finish(7);
-  host_device::set_thread_order(1);
-  EXPECT_EQ(first_difference(cpu_row(tables, true), host_device_row(tables, true, 3)), "");
+  set_thread_order(1);
+  EXPECT_EQ(first_difference(cpu_row(tables, true), device_row(tables, true, 3)), "");
 }
 
-TEST(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {
+TEST_F(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {
   // 40 blocks along rows and along columns: more than the 32 runs. float64: sums of few float32 are exact in any order.
   HandTables tables(8);
   tables.add_link({64 * 39 + 5, 3}, Dtype::kFloat64, Layout::kContiguous, false, true);
@@ -254,7 +266,7 @@ TEST(KernelsOnPartials, ManyBlocksOfPartialsFoldAsTheCpus) {
   expect_cpu_row(tables, false);
 }
 
-TEST(KernelsOnLinks, MoreWeightLayersThanWarpsOfABlock) {
+TEST_F(KernelsOnLinks, MoreWeightLayersThanWarpsOfABlock) {
   HandTables tables(9);
   for (int i = 0; i < 19; ++i) {
     tables.add_link({1 + i, 20 - i}, Dtype::kFloat32, Layout::kContiguous, i % 2 == 0, true);
@@ -263,7 +275,7 @@ TEST(KernelsOnLinks, MoreWeightLayersThanWarpsOfABlock) {
   expect_cpu_row(tables, true);
 }
 
-TEST(KernelsOnLinks, LargeTermsNeitherOverflowNorLoseTheirOrder) {
+TEST_F(KernelsOnLinks, LargeTermsNeitherOverflowNorLoseTheirOrder) {
   for (const double factor : {1e30, 1e-30, 3e38}) {
     SCOPED_TRACE("factor " + std::to_string(factor));
     HandTables tables(10);
@@ -276,27 +288,27 @@ TEST(KernelsOnLinks, LargeTermsNeitherOverflowNorLoseTheirOrder) {
   }
 }
 
-TEST(KernelsOnHistograms, MoreBinsThanFitInSharedMemory) {
+TEST_F(KernelsOnHistograms, MoreBinsThanFitInSharedMemory) {
   HandTables tables(11);
   tables.add_link({66, 300}, Dtype::kFloat32, Layout::kContiguous, true);
   tables.finish(2000);
   expect_cpu_row(tables, true);
 }
 
-TEST(KernelsOnHistograms, NotAskedForIsMinusOne) {
+TEST_F(KernelsOnHistograms, NotAskedForIsMinusOne) {
   HandTables tables(12);
   tables.add_link({20, 30}, Dtype::kFloat32, Layout::kContiguous, true);
   tables.finish(5);
   expect_cpu_row(tables, false);
 }
 
-TEST(KernelsOnNothing, EmptyTablesWriteNothing) {
+TEST_F(KernelsOnNothing, EmptyTablesWriteNothing) {
   HandTables tables(13);
   tables.finish(0);
   expect_cpu_row(tables, false);
 }
 
-TEST(HostDevice, RepeatedRowsAreEqualUnderManyOrdersOfThreads) {
+TEST_F(KernelsOnPartials, RepeatedRowsAreEqualUnderManyOrdersOfThreads) {
   HandTables tables(14);
   tables.add_link({70, 300}, Dtype::kFloat32, Layout::kContiguous, true, true);
   tables.add_link({30, 20, {1, 3, 3}}, Dtype::kFloat16, Layout::kContiguous, true, true);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "support/require_gpu.hpp"
+
 #include <c10/core/Device.h>
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
 
-#include <cstdlib>
 #include <string>
 
 namespace oracle {
@@ -15,13 +16,8 @@ namespace oracle {
 class OnDevice : public ::testing::TestWithParam<c10::DeviceType> {
  protected:
   void SetUp() override {
-    if (GetParam() == c10::kCUDA && !torch::cuda::is_available()) {
-      const char* required = std::getenv("REQUIRE_GPU");
-      if (required != nullptr && std::string(required) == "1") {
-        FAIL() << "REQUIRE_GPU=1, but this machine has no usable GPU";
-      }
-      GTEST_SKIP() << "no usable GPU on this machine";
-    }
+    const bool missing = GetParam() == c10::kCUDA && !torch::cuda::is_available();
+    DYNASCOPE_SKIP_UNLESS_EMPTY(missing ? "no usable GPU on this machine" : "");
   }
   c10::Device device() const { return c10::Device(GetParam()); }
 };

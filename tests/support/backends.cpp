@@ -2,11 +2,9 @@
 #include "backends.hpp"
 
 #include "host_device_backend.hpp"
+#include "require_gpu.hpp"
 
 #include <torch/cuda.h>
-
-#include <cstdlib>
-#include <cstring>
 
 namespace dynascope::test {
 
@@ -23,17 +21,7 @@ std::string reason_to_skip(const BackendUnderTest& backend) {
   return backend.device == at::kCUDA && !torch::cuda::is_available() ? "no usable GPU on this machine" : "";
 }
 
-void OnBackend::SetUp() {
-  const std::string reason = reason_to_skip(GetParam());
-  if (reason.empty()) {
-    return;
-  }
-  const char* required = std::getenv("REQUIRE_GPU");
-  if (required != nullptr && std::strcmp(required, "1") == 0) {
-    FAIL() << "REQUIRE_GPU=1, but: " << reason;
-  }
-  GTEST_SKIP() << reason;
-}
+void OnBackend::SetUp() { DYNASCOPE_SKIP_UNLESS_EMPTY(reason_to_skip(GetParam())); }
 
 std::vector<std::byte> OnBackend::measure(const engine::Plan& plan, bool histogram) const {
   const std::unique_ptr<engine::Backend> backend = GetParam().make(plan);
