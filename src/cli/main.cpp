@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
   dynascope::cli::add_diff(app, job);
   dynascope::cli::add_validate(app, job);
   dynascope::cli::add_recover(app, job);
+  dynascope::cli::add_help(app, job);
+  dynascope::cli::add_completion(app, job);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -109,7 +109,8 @@ void add_diff(CLI::App& app, Job& job) {
   verb->footer(
       "Rows are the same row when step and epoch are. Times, costs, events and who recorded the run make no\n"
       "difference; NaN is the same as NaN.\n"
-      "Exit status: 0 the same, 1 different, 2 trouble.");
+      "Exit status: 0 the same, 1 different, 2 trouble.\n\n"
+      "Example:\n  dynascope diff before.h5 after.h5 --rtol 1e-6");
   verb->callback([options, &job] {
     job.reads = options->a;
     job.action = [options](const Output& output) { return diff(*options, output); };

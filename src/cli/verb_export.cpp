@@ -110,7 +110,8 @@ void add_export(CLI::App& app, Job& job) {
                "  strength       nodes: of every unit of one --layer; in_strength and out_strength where recorded\n"
                "  row_sum        links: of every row of one --layer that is not in the graph; column_sum likewise\n"
                "  scalars/KEY    the user's values, for example scalars/loss\n"
-               "  parameters/N   the values of parameter N, where recorded");
+               "  parameters/N   the values of parameter N, where recorded\n\n"
+               "Example:\n  dynascope export run.h5 --metric strength --layer conv1 --expand -o conv1.npy");
   verb->callback([options, &job] {
     job.reads = options->path;
     job.action = [options](const Output& output) { return write_out(*options, output); };

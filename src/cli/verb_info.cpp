@@ -329,6 +329,7 @@ void add_info(CLI::App& app, Job& job) {
   CLI::App* verb = app.add_subcommand("info", "What a run is: definitions, layers, rows, cost, what was skipped");
   verb->add_option("RUN", options->path, "Run file")->required()->type_name("");
   verb->add_flag("--json", options->json, "Print JSON; null for NaN");
+  verb->footer("Example:\n  dynascope info run.h5");
   verb->callback([options, &job] {
     job.reads = options->path;
     job.action = [options](const Output& output) {

@@ -45,7 +45,9 @@ void add_recover(CLI::App& app, Job& job) {
       ->type_name("");
   verb->add_option("-o,--output", paths->to, "The new file; must not exist")->required()->type_name("FILE");
   verb->add_flag("--compress", paths->compress, "Compress it, without loss");
-  verb->footer("Exit status: 0 everything that the run had promised is there, 1 part of it is damaged and left out.");
+  verb->footer(
+      "Exit status: 0 everything that the run had promised is there, 1 part of it is damaged and left out.\n\n"
+      "Example:\n  dynascope recover --compress run.h5 -o whole.h5");
   verb->callback([paths, &job] {
     job.reads = paths->run;
     job.action = [paths](const Output& output) { return make_copy(*paths, output); };

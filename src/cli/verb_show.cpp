@@ -83,7 +83,8 @@ void add_show(CLI::App& app, Job& job) {
       ->type_name("A:B");
   verb->add_flag("--json", options->json, "Print JSON: one array per layer and scalar; null for NaN");
   verb->footer("Metrics:\n" + metric_help() +
-               "Of each epoch the row that closes it is shown, or its newest where none did.");
+               "Of each epoch the row that closes it is shown, or its newest where none did.\n\n"
+               "Example:\n  dynascope show run.h5 --metric std --epochs 10:20");
   verb->callback([options, &job] {
     job.reads = options->shown.path;
     job.action = [options](const Output& output) { return show(*options, output); };

@@ -44,7 +44,9 @@ void add_validate(CLI::App& app, Job& job) {
       app.add_subcommand("validate", "Check a run file against its schema: a line per rule that it breaks");
   verb->add_option("RUN", options->path, "Run file, finished or not")->required()->type_name("");
   verb->add_flag("--json", options->json, "Print JSON");
-  verb->footer("Exit status: 0 valid, 1 rules are broken, 2 no run file at all.");
+  verb->footer(
+      "Exit status: 0 valid, 1 rules are broken, 2 no run file at all.\n\n"
+      "Example:\n  dynascope validate run.h5");
   verb->callback([options, &job] {
     job.reads = options->path;
     job.action = [options](const Output& output) { return report(*options, output); };

@@ -107,7 +107,9 @@ void add_watch(CLI::App& app, Job& job) {
   verb->add_option("--interval", options->interval, "Seconds between two looks (default: 1)")
       ->check(CLI::Range(0.01, 86400.0))
       ->type_name("S");
-  verb->footer("Exit status: 0 the run has ended, 1 the process that wrote it was killed.");
+  verb->footer(
+      "Exit status: 0 the run has ended, 1 the process that wrote it was killed.\n\n"
+      "Example:\n  dynascope watch run.h5 --metric norm --interval 5");
   verb->callback([options, &job] {
     options->seen = shared_memory();
     job.reads = options->shown.path;
