@@ -54,7 +54,11 @@ struct Program {
   int64_t node_blocks;
 };
 
-/// Fills workspace and moments, and the histogram of `row` (-1 where it is not wanted).
+/// Sets the histograms of `row` to 0 where they are about to be counted, else to -1. A row that has -1 already needs it
+/// no more as long as nothing is counted.
+void fill_histograms(const Program& program, std::byte* row, bool histogram, cudaStream_t stream);
+
+/// Fills workspace and moments, and with `histogram` counts into those of `row`, which must be 0.
 /// @param row  device memory, RowLayout::bytes() bytes, aligned to 8
 void launch_reduce(const Program& program, std::byte* row, bool histogram, cudaStream_t stream);
 
@@ -64,7 +68,7 @@ void launch_combine(const Program& program, std::byte* row, cudaStream_t stream)
 /// Needs what launch_combine left in the workspace.
 void launch_nodes(const Program& program, std::byte* row, cudaStream_t stream);
 
-/// The three of them: a whole row.
+/// The three of them: a whole row, but for the histograms that are not counted.
 inline void launch_snapshot(const Program& program, std::byte* row, bool histogram, cudaStream_t stream) {
   launch_reduce(program, row, histogram, stream);
   launch_combine(program, row, stream);

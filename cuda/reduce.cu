@@ -423,13 +423,17 @@ __global__ void __launch_bounds__(engine::kThreads, 2) reduce(const Tables table
 
 }  // namespace
 
-void launch_reduce(const Program& program, std::byte* row, bool histogram, cudaStream_t stream) {
+void fill_histograms(const Program& program, std::byte* row, bool histogram, cudaStream_t stream) {
   const Tables& tables = program.tables;
   if (tables.offsets.histogram >= 0) {
     // All bits set is -1: not asked for.
     const size_t bytes = static_cast<size_t>(tables.link_count * (tables.histogram_bins + 2)) * sizeof(int64_t);
     DYNASCOPE_CUDA_CHECK(cudaMemsetAsync(row + tables.offsets.histogram, histogram ? 0 : 0xFF, bytes, stream));
   }
+}
+
+void launch_reduce(const Program& program, std::byte* row, bool histogram, cudaStream_t stream) {
+  const Tables& tables = program.tables;
   if (histogram && tables.offsets.histogram >= 0) {
     DYNASCOPE_LAUNCH(reduce<true>, tables.tile_count, stream, tables, row);
   } else {

@@ -87,16 +87,19 @@ void print_completion(const CLI::App& app, std::ostream& to) {
 void add_help(CLI::App& app, Job& job) {
   auto wanted = std::make_shared<std::string>();
   CLI::App* verb = app.add_subcommand("help", "What a verb does, with an example; without one, what there is");
-  verb->add_option("VERB", *wanted, "The verb")->type_name("");
+  verb->add_option("VERB", *wanted, "The verb")->type_name("")->check([&app](const std::string& name) {
+    const auto verbs = app.get_subcommands(nullptr);
+    const bool known = std::any_of(verbs.begin(), verbs.end(), [&](auto* one) { return one->get_name() == name; });
+    return known ? std::string() : "there is no verb '" + name + "'; see 'dynascope --help'";
+  });
   verb->footer("Example:\n  dynascope help export");
   verb->callback([&app, &job, wanted] {
     job.action = [&app, wanted](const Output& output) {
-      output.data << (wanted->empty() ? app.help() : app.get_subcommand(*wanted)->help());
+      // App::help would be that of the verb on the command line.
+      output.data << (wanted->empty() ? app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal)
+                                      : app.get_subcommand(*wanted)->help(app.get_name()));
       return 0;
     };
-    if (!wanted->empty() && app.get_subcommand_no_throw(*wanted) == nullptr) {
-      throw CLI::ValidationError("VERB", "there is no verb '" + *wanted + "'; see 'dynascope --help'");
-    }
   });
 }
 

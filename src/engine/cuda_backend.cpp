@@ -117,6 +117,10 @@ class CudaBackend final : public Backend {
     if (!begun_.empty()) {
       begun_[place].record(stream);
     }
+    if (histogram || counted_[turn]) {
+      cuda::fill_histograms(program_, row, histogram, stream);
+      counted_[turn] = histogram;
+    }
     cuda::launch_snapshot(program_, row, histogram, stream);
     if (!ended_.empty()) {
       ended_[place].record(stream);
@@ -164,6 +168,7 @@ class CudaBackend final : public Backend {
     prepare(stream, histogram);
     at::Tensor row = at::empty({row_bytes_}, bytes_on(device_));
     DYNASCOPE_CUDA_CHECK(cudaMemsetAsync(bytes_of(row), 0, static_cast<size_t>(row_bytes_), stream));
+    cuda::fill_histograms(program_, bytes_of(row), histogram, stream);
     cuda::launch_snapshot(program_, bytes_of(row), histogram, stream);
     if (!is_capturing(stream)) {
       measured_.record(stream);
@@ -229,6 +234,7 @@ class CudaBackend final : public Backend {
   at::Tensor host_rows_;                     // (slots, row bytes), pinned
   std::array<at::Tensor, 2> device_rows_;    // (row bytes,), used in turns
   std::array<int64_t, 2> last_slot_{-1, -1};
+  std::array<bool, 2> counted_{true, true};  // their histograms are not -1
   size_t turn_ = 0;
   int64_t edges_version_ = -1;  // of those on the device
   cudaStream_t stream_ = nullptr;

@@ -65,7 +65,6 @@ _dynascope && printf '%s\\n' "${{COMPREPLY[@]}}"
     ("dynascope export run.h5 --format n", ["npy"]),
     ("dynascope --color ", ["auto", "always", "never"]),
     ("dynascope help rec", ["recover"]),
-    ("dynascope show --metric flu", ["fluctuation"]),
     ("dynascope info run", []),  # files, by bash itself
 ])
 def test_bash_completes(line, offered, tmp_path):

@@ -114,6 +114,7 @@ std::vector<std::byte> device_row(const HandTables& tables, bool histogram, int 
   for (int i = 0; i < launches; ++i) {
     row = untouched_row(tables);
     const DeviceBytes target(row.data(), row.size());
+    cuda::fill_histograms(program, target.as<std::byte>(), histogram, nullptr);
     cuda::launch_snapshot(program, target.as<std::byte>(), histogram, nullptr);
     DYNASCOPE_CUDA_CHECK(cudaDeviceSynchronize());
     target.read(row);

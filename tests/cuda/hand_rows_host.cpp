@@ -23,6 +23,7 @@ std::vector<std::byte> device_row(const HandTables& tables, bool histogram, int 
   const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
   for (int i = 0; i < launches; ++i) {
     row = untouched_row(tables);
+    host_device::fill_histograms(program, row.data(), histogram, nullptr);
     host_device::launch_snapshot(program, row.data(), histogram, nullptr);
   }
   append_sums(row, workspace, moments);

@@ -53,6 +53,7 @@ class HostDeviceBackend final : public engine::Backend {
                                   std::numeric_limits<double>::quiet_NaN());
     std::vector<engine::Moments> moments(static_cast<size_t>(tables.moment_count));
     const host_device::Program program = image.at(device.data(), workspace.data(), moments.data());
+    host_device::fill_histograms(program, row, histogram, nullptr);
     host_device::launch_snapshot(program, row, histogram, nullptr);
   }
 
