@@ -56,13 +56,17 @@ def time_ticks(time: Axis) -> Figure:
     return {"dtick": 1} if few and time.by == "epoch" else {"tickformat": ",d"}
 
 
+def line_mode(time: Axis) -> str:
+    """A line of one point is not seen."""
+    return "lines+markers" if len(time.values) <= 15 else "lines"
+
+
 def over_time(time: Axis, values: Array, names: list[str], title: str, quantity: str) -> Figure:
     """(points, names): a line each, or a map where they are too many to be told apart."""
     if len(names) > MOST_LINES:
         return _map_over_time(time, values, names, quantity)
-    mode = "lines+markers" if len(time.values) <= 15 else "lines"
     traces = [{
-        "type": "scatter", "mode": mode, "x": time.values, "y": values[:, i], "name": short(name, 24), "connectgaps": True,
+        "type": "scatter", "mode": line_mode(time), "x": time.values, "y": values[:, i], "name": short(name, 24), "connectgaps": True,
         "line": {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS)], "width": 2}, "marker": {"size": 5},
         "hovertemplate": f"{time.by} %{{x}}: %{{y:.5g}}<extra>{label(name)}</extra>",
     } for i, name in enumerate(names)]
@@ -165,7 +169,8 @@ def extremes(view: LayerView) -> Figure:
     for units, colour, side in sides:
         for rank, unit in enumerate(units):
             traces.append({
-                "type": "scatter", "mode": "lines", "x": view.points.values, "y": view.lines[:, column],
+                "type": "scatter", "mode": line_mode(view.points), "x": view.points.values, "y": view.lines[:, column],
+                "marker": {"size": 4},
                 "line": {"color": colour, "width": 2 if rank == 0 else 1.2, "dash": DASHES[rank % len(DASHES)]},
                 "name": f"{side}: {unit_label(view.info, unit)}",
                 "hovertemplate": f"{view.points.by} %{{x}}: %{{y:.5g}}",
@@ -179,7 +184,7 @@ def extremes(view: LayerView) -> Figure:
 def summary(time: Axis, mean: Array, low: Array, high: Array, fluctuation: Array) -> Figure:
     """Mean, smallest and largest strength of a layer, and one fluctuation to both sides of the mean."""
     def line(y: Array, name: str, **more: Any) -> Figure:
-        return {"type": "scatter", "mode": "lines", "x": time.values, "y": y, "name": name,
+        return {"type": "scatter", "mode": line_mode(time), "x": time.values, "y": y, "name": name, "marker": {"size": 3},
                 "hovertemplate": f"{time.by} %{{x}}: %{{y:.5g}}", **more}
 
     grey = {"color": "#888888", "width": 1, "dash": "dot"}

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The figures: plotly's own objects accept every one of them, and what they show is what numpy computes from the file."""
 
+import base64
+import json
 import os
 import pathlib
 import re
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 
 import dynascope
-from dynascope import figures, graph, plots, view
+from dynascope import figures, graph, plots, report, view
 
 RUNS = pathlib.Path(os.environ["DYNASCOPE_RUNS"])
 OKABE_ITO = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"}
@@ -191,6 +195,10 @@ def test_arcs_that_pass_each_other_have_lanes_of_their_own():
             if a.source < b.target and b.source < a.target:
                 assert lanes[i] != lanes[j], (a, b)
     assert lanes[0] == lanes[2] == 0
+    for side in (1, -1):
+        paths = graph._arcs(arcs, side)
+        assert all((path[0] * side >= 1).all() for path in paths)
+        assert [abs(paths[i][0]).max() < abs(paths[j][0]).max() for i, j in [(0, 1), (2, 1)]] == [True, True]
 
 
 def test_many_layers_become_a_map():
@@ -219,6 +227,35 @@ def test_constant_and_non_finite_strengths_have_bins():
         assert counts.sum() == np.array([1, 2, 3])[np.isfinite(values)].sum()
 
 
+def test_values_on_an_edge_are_counted_as_numpy_counts_them():
+    edges = np.linspace(0, 1, 9)
+    counts = view.count_units(edges[None], np.ones(9, int), edges)
+    np.testing.assert_array_equal(counts[0], np.histogram(edges, edges)[0])
+
+
+def test_a_layer_is_the_same_read_in_one_part_or_in_many(run, monkeypatch):
+    axis, layer = view.time_axis(run), len(run.description.node_layers) - 1
+    whole = view.look_at_layer(run, layer, axis, view.Limits())
+    monkeypatch.setattr(view, "_BLOCK_BYTES", 3 * 4 * whole.info.stored_units)
+    parts = view.look_at_layer(run, layer, axis, view.Limits())
+    np.testing.assert_array_equal(whole.counts, parts.counts)
+    np.testing.assert_array_equal(whole.lines, parts.lines)
+    assert whole.constant == parts.constant
+    np.testing.assert_array_equal(view.picked_rows(run, "/nodes/fluctuation", axis.rows, 1 << 23),
+                                  run.read("/nodes/fluctuation")[axis.rows])
+
+
+def test_units_that_only_return_to_where_they_were_are_not_constant(tmp_path):
+    path = shutil.copy(RUNS / "mlp.h5", tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        changed = file["nodes/000_input/strength"]
+        changed[:, :4] = 1
+        changed[3, 2:4] = 2
+    with dynascope.open(path) as run, dynascope.open(RUNS / "mlp.h5") as before:
+        same = (strength(before, 0) == strength(before, 0)[-1]).all(axis=0)
+        assert view.look_at_layer(run, 0, view.time_axis(run), view.Limits()).constant == same[4:].sum() + 2
+
+
 def test_zero_and_constant_units_are_counted_as_numpy_counts_them(run):
     for i, layer in layers(run):
         values = np.stack([np.ravel(run.unit_map(i, row)) for row in range(run.rows)])
@@ -232,3 +269,18 @@ def test_names_cannot_bring_tags_into_a_figure():
     name = "<b>a</b><script>&\x1b"
     assert figures.label(name) == "&lt;b&gt;a&lt;/b&gt;&lt;script&gt;&amp;\ufffd"
     assert figures.short("x" * 50 + "<i>", 10) == "\u2026xxxxxx&lt;i&gt;"
+
+
+def test_json_in_a_page_cannot_end_its_element_and_keeps_every_number():
+    values = {"a": "</script><!--", "b": np.array([1.5, np.nan]), "c": np.array([[1, 2], [3, 400]]), "d": np.float64(2),
+              "e": np.array([1e300]), "f": np.array([], int)}
+    text = report.to_json(values)
+    assert "<" not in text and ">" not in text and "&" not in text
+    read = json.loads(text)
+    assert read["a"] == values["a"] and read["d"] == 2
+    for key, dtype in [("b", "f4"), ("c", "u2"), ("e", "f8"), ("f", "i4")]:
+        got = np.frombuffer(base64.b64decode(read[key]["bdata"]), read[key]["dtype"])
+        assert read[key]["dtype"] == dtype
+        np.testing.assert_array_equal(got.reshape(read[key].get("shape", -1)), values[key])
+    with pytest.raises(ValueError):
+        report.to_json({"bare": float("nan")})
