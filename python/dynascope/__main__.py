@@ -13,9 +13,10 @@ from .report import write
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("dynascope-report", description="Write the report of a run as one HTML page.")
     parser.add_argument("run", metavar="RUN", help="run file")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="page to write or to replace; -: standard output")
-    parser.add_argument("--by", choices=["epoch", "step"], help="count time by epoch or step (default: epochs, where there "
-                        "are two or more)")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE",
+                        help="page to write or to replace; -: standard output")
+    parser.add_argument("--by", choices=["epoch", "step"],
+                        help="count time by epoch or step (default: epochs, where there are two or more)")
     options = parser.parse_args(arguments)
     try:
         write(options.run, options.output, options.by)

@@ -23,7 +23,8 @@ except ImportError as error:
 def to_xarray(run: RunFile, group: str) -> xarray.Dataset:
     what = run.description
     index = run.row_index()
-    coordinates: dict[str, Any] = {name: ("step", getattr(index, name)) for name in ("step", "epoch", "epoch_end", "time")}
+    names = ("step", "epoch", "epoch_end", "time")
+    coordinates: dict[str, Any] = {name: ("step", getattr(index, name)) for name in names}
     coordinates["time"] = ("step", index.time, {"units": "s"})
     values: dict[str, Any] = {}
     if group == "nodes":

@@ -191,7 +191,8 @@ def _read_node_layer(file: InputFile, name: str, path: str) -> NodeLayerInfo:
     stored = file.integers(group, path, "stored_shape")
     here = f"node layer '{name}'"
     if not 1 <= len(shape) == len(stored) <= 32:
-        file.refuse(f"{here}: shape and stored_shape must have as many axes, 1 to 32, got {len(shape)} and {len(stored)}")
+        file.refuse(f"{here}: shape and stored_shape must have as many axes, 1 to 32, "
+                    f"got {len(shape)} and {len(stored)}")
     _product(file, shape, here)
     classes: list[Array | None] = []
     for axis, (size, stored_size) in enumerate(zip(shape, stored)):

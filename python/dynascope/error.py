@@ -11,7 +11,7 @@ class Error(RuntimeError):
     """What was expected, what was got, and where: one line that opens with the file's path."""
 
 
-# Whatever h5py and numpy raise about a broken file; programming errors (NameError, AttributeError, ...) stay what they are.
+# Whatever h5py and numpy raise about a broken file; programming errors (NameError, ...) stay what they are.
 _TROUBLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, IndexError, SystemError)
 
 

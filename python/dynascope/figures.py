@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The figures, as plain dictionaries of plotly's schema with numpy arrays in them.
 
-plots.py makes plotly figures of them for notebooks, report.py writes them into a page. (Plotly's own objects check every
-attribute of every trace, which for a page of 300 layers takes longer than reading the run; the tests let them check.)
+plots.py makes plotly figures of them for notebooks, report.py writes them into a page. (Plotly's own objects check
+every attribute of every trace, which for a page of 300 layers takes longer than reading the run; the tests let them
+check.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def axis(title: str, **more: Any) -> Figure:
 
 def layout(x: Figure, y: Figure, **more: Any) -> Figure:
     return {"xaxis": x, "yaxis": y, "margin": {"l": 8, "r": 12, "t": 30, "b": 8}, "paper_bgcolor": "#ffffff",
-            "plot_bgcolor": "#ffffff", "font": {"size": 12}, "hoverlabel": {"namelength": -1}, "showlegend": False, **more}
+            "plot_bgcolor": "#ffffff", "font": {"size": 12}, "hoverlabel": {"namelength": -1}, "showlegend": False,
+            **more}
 
 
 def legend_below(entries: int) -> Figure:
@@ -66,8 +68,9 @@ def over_time(time: Axis, values: Array, names: list[str], title: str, quantity:
     if len(names) > MOST_LINES:
         return _map_over_time(time, values, names, quantity)
     traces = [{
-        "type": "scatter", "mode": line_mode(time), "x": time.values, "y": values[:, i], "name": short(name, 24), "connectgaps": True,
-        "line": {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS)], "width": 2}, "marker": {"size": 5},
+        "type": "scatter", "mode": line_mode(time), "x": time.values, "y": values[:, i], "name": short(name, 24),
+        "connectgaps": True, "marker": {"size": 5},
+        "line": {"color": COLOURS[i % len(COLOURS)], "dash": DASHES[i // len(COLOURS)], "width": 2},
         "hovertemplate": f"{time.by} %{{x}}: %{{y:.5g}}<extra>{label(name)}</extra>",
     } for i, name in enumerate(names)]
     many = len(names) > 1
@@ -81,10 +84,11 @@ def _map_over_time(time: Axis, values: Array, names: list[str], quantity: str) -
     top = float(numpy.quantile(known, 0.98)) if known.size else 1.0
     every = -(-len(names) // 16)
     ticks = numpy.arange(0, len(names), every)
+    few = len(names) * len(time.values) < 20_000
     trace = {
         "type": "heatmap", "x": time.values, "y": numpy.arange(len(names)), "z": values.T, "colorscale": SEQUENTIAL,
         "zmin": 0 if known.size and known.min() >= 0 else None, "zmax": top if top > 0 else None,
-        "text": [[label(name)] * len(time.values) for name in names] if len(names) * len(time.values) < 20_000 else None,
+        "text": [[label(name)] * len(time.values) for name in names] if few else None,
         "hoverongaps": False, "colorbar": colorbar(quantity),
         "hovertemplate": f"layer %{{y}} %{{text}}<br>{time.by} %{{x}}: %{{z:.5g}}<extra></extra>",
     }
@@ -109,26 +113,29 @@ def distribution(view: LayerView) -> Figure:
         "colorbar": colorbar("units per bin"), "zmin": 0,
         "hovertemplate": f"{view.columns.by} %{{x}}<br>strength %{{y:.4g}}<br>%{{z}} units<extra></extra>",
     }
-    return {"data": [trace],
-            "layout": layout(axis(view.columns.title, **time_ticks(view.columns)), axis("node strength (dimensionless)"))}
+    time = axis(view.columns.title, **time_ticks(view.columns))
+    return {"data": [trace], "layout": layout(time, axis("node strength (dimensionless)"))}
 
 
 def _bars(edges: Array, counts: Array, name: str, colour: str) -> Figure:
-    return {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "width": numpy.diff(edges), "y": counts, "name": short(name, 32),
-            "marker": {"color": colour, "line": {"width": 0}}, "hovertemplate": "%{x:.4g}: %{y}"}
+    return {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "width": numpy.diff(edges), "y": counts,
+            "name": short(name, 32), "marker": {"color": colour, "line": {"width": 0}},
+            "hovertemplate": "%{x:.4g}: %{y}"}
 
 
 def strength_at(view: LayerView, frames: Axis) -> Figure:
-    """Units per bin of node strength in one row; a frame for each row of `frames`, which are among the view's columns."""
+    """Units per bin of node strength in one row; a frame for each row of `frames`, which are among the columns."""
     at = numpy.searchsorted(view.columns.rows, frames.rows)
     newest = view.counts[at[-1]]
-    first = {"type": "scatter", "mode": "lines", "x": numpy.repeat(view.edges, 2)[1:-1], "y": numpy.repeat(view.counts[0], 2),
+    first = {"type": "scatter", "mode": "lines",
+             "x": numpy.repeat(view.edges, 2)[1:-1], "y": numpy.repeat(view.counts[0], 2),
              "line": {"color": BLACK, "width": 1.5, "dash": "dot"}, "name": f"{frames.by} {frames.values[0]}",
              "hoverinfo": "skip"}
     top = float(max(view.counts.max(), 1)) * 1.05
     x = axis("node strength (dimensionless)", range=[float(view.edges[0]), float(view.edges[-1])])
     return {"data": [_bars(view.edges, newest, f"chosen {frames.by}", BLUE), first],
-            "layout": layout(x, axis("units per bin", range=[0, top]), showlegend=True, legend=legend_below(2), bargap=0),
+            "layout": layout(x, axis("units per bin", range=[0, top]), showlegend=True, legend=legend_below(2),
+                             bargap=0),
             "frames": [{"name": str(value), "data": [{"y": view.counts[i]}], "traces": [0]}
                        for value, i in zip(frames.values, at)]}
 
@@ -157,7 +164,8 @@ def links_at(run: RunFile, links: list[int], histogram: Array, frames: Axis, mos
     return {"data": traces,
             "layout": layout(x, axis("links per bin", range=[0, top]), showlegend=True, legend=legend_below(len(links)),
                              barmode="overlay", bargap=0),
-            "frames": [{"name": str(value), "data": [{"y": part[i]} for part in parts], "traces": list(range(len(parts)))}
+            "frames": [{"name": str(value), "data": [{"y": part[i]} for part in parts],
+                        "traces": list(range(len(parts)))}
                        for i, value in enumerate(frames.values)]}
 
 
@@ -184,18 +192,19 @@ def extremes(view: LayerView) -> Figure:
 def summary(time: Axis, mean: Array, low: Array, high: Array, fluctuation: Array) -> Figure:
     """Mean, smallest and largest strength of a layer, and one fluctuation to both sides of the mean."""
     def line(y: Array, name: str, **more: Any) -> Figure:
-        return {"type": "scatter", "mode": line_mode(time), "x": time.values, "y": y, "name": name, "marker": {"size": 3},
-                "hovertemplate": f"{time.by} %{{x}}: %{{y:.5g}}", **more}
+        return {"type": "scatter", "mode": line_mode(time), "x": time.values, "y": y, "name": name,
+                "marker": {"size": 3}, "hovertemplate": f"{time.by} %{{x}}: %{{y:.5g}}", **more}
 
     grey = {"color": "#888888", "width": 1, "dash": "dot"}
     none = {"color": SKY, "width": 0.5}
     traces = [line(mean - fluctuation, "mean \u2212 fluctuation", line=none),
-              line(mean + fluctuation, "mean \u00b1 fluctuation", line=none, fill="tonexty", fillcolor="rgba(86,180,233,0.3)"),
+              line(mean + fluctuation, "mean \u00b1 fluctuation", line=none, fill="tonexty",
+                   fillcolor="rgba(86,180,233,0.3)"),
               line(mean, "mean", line={"color": BLUE, "width": 2.5}), line(low, "smallest", line=grey),
               line(high, "largest", line=grey)]
     traces[0]["showlegend"] = False
-    return {"data": traces, "layout": layout(axis(time.title, **time_ticks(time)), axis("node strength (dimensionless)"),
-                                             showlegend=True, legend=legend_below(4))}
+    x, y = axis(time.title, **time_ticks(time)), axis("node strength (dimensionless)")
+    return {"data": traces, "layout": layout(x, y, showlegend=True, legend=legend_below(4))}
 
 
 def strength_maps(maps: LayerMaps) -> Figure:
@@ -222,7 +231,8 @@ def strength_maps(maps: LayerMaps) -> Figure:
              ticktext=[str(i * across) for i in lines], showgrid=False, zeroline=False, autorange="reversed",
              scaleanchor="x", constrain="domain")
     trace = {"type": "heatmap", "z": tiled(maps.maps[-1]), "colorscale": DIVERGING, "zmin": -limit, "zmax": limit,
-             "hoverongaps": False, "colorbar": colorbar("node strength"), "hovertemplate": "strength %{z:.5g}<extra></extra>"}
+             "hoverongaps": False, "colorbar": colorbar("node strength"),
+             "hovertemplate": "strength %{z:.5g}<extra></extra>"}
     return {"data": [trace], "layout": {**layout(x, y), "plot_bgcolor": "#d9d9d9"},
             "frames": [{"name": str(value), "data": [{"z": tiled(images)}], "traces": [0]}
                        for value, images in zip(maps.frames.values, maps.maps)]}

@@ -26,7 +26,8 @@ def lanes(connections: list[ConnectionInfo]) -> list[int]:
     taken: list[list[tuple[int, int]]] = []
     for i in sorted(range(len(spans)), key=lambda i: (spans[i][1] - spans[i][0], spans[i][0])):
         first, last = spans[i]
-        lane = next((n for n, others in enumerate(taken) if all(last <= a or first >= b for a, b in others)), len(taken))
+        free = (n for n, others in enumerate(taken) if all(last <= a or first >= b for a, b in others))
+        lane = next(free, len(taken))
         if lane == len(taken):
             taken.append([])
         taken[lane].append((first, last))
@@ -81,7 +82,8 @@ def network(run: RunFile) -> Figure:
     })
     shapes = [{"type": "rect", "x0": -_SIDE, "x1": _SIDE, "y0": -i - 0.3, "y1": -i + 0.3, "layer": "below",
                "fillcolor": _FILL[layer.role],
-               "line": {"color": VERMILLION if nonfinite[i] else _LINE[layer.role], "width": 3 if nonfinite[i] else 1.2}}
+               "line": {"color": VERMILLION if nonfinite[i] else _LINE[layer.role],
+                        "width": 3 if nonfinite[i] else 1.2}}
               for i, layer in enumerate(nodes)]
     hidden = {"visible": False, "fixedrange": True}
     x_range = [-_SIDE - room[-1], _SIDE + room[1]]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An HDF5 file of unknown origin, for reading: kinds, ranks and sizes are checked before use, links lead nowhere but to the
-file itself, and nothing is read that the file cannot hold."""
+"""An HDF5 file of unknown origin, for reading: kinds, ranks and sizes are checked before use, links lead nowhere but to
+the file itself, and nothing is read that the file cannot hold."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
     with dynascope.open("run.h5") as run:
         plots.fluctuation(run).show()
 
-`by` says what time is counted in: "epoch" or "step"; by default epochs, where the run has two or more. `limits` says how
-much is drawn at most (dynascope.view.Limits); what is left out lies evenly between what is shown.
+`by` says what time is counted in: "epoch" or "step"; by default epochs, where the run has two or more. `limits` says
+how much is drawn at most (dynascope.view.Limits); what is left out lies evenly between what is shown.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The report of a run: one HTML page with everything in it, plotly.js too, that asks the network for nothing.
 
-A page holds figures as data and draws those of the layer that is chosen, so that a run of 300 layers opens as fast as one of
-three. Names in the file are anybody's: in HTML they are escaped, in JSON there is no "<", and the page's content security
-policy lets only its own two scripts run.
+A page holds figures as data and draws those of the layer that is chosen, so that a run of 300 layers opens as fast as
+one of three. Names in the file are anybody's: in HTML they are escaped, in JSON there is no "<", and the page's content
+security policy lets only its own two scripts run.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import json
 import os
 import secrets
@@ -22,14 +21,15 @@ import numpy
 from . import figures, graph, view
 from .error import Error, in_file
 from .figures import Figure
+from .markup import Raw, card, number, safe, table
+from .overview import overview
 from .run_file import RunFile
 
 _MOST_SCALARS = 6
-_MOST_LISTED = 500  # lines of a table; beyond it says how many more there are
 
 
 def write(path: str, output: str, by: str | None = None) -> None:
-    """Reads the file at `path` and writes its report to `output`, which appears whole or not at all; "-": standard output."""
+    """Writes the report of the file at `path` to `output`, which appears whole or not at all; "-": standard output."""
     with RunFile(path) as run, in_file(path):
         text = page(run, by)
     data = text.encode("utf-8", "replace")
@@ -49,7 +49,7 @@ def write(path: str, output: str, by: str | None = None) -> None:
 
 
 def page(run: RunFile, by: str | None = None) -> str:
-    """The whole page. `by`: time is counted by "epoch" or "step"; by default by epochs, where the run has two or more."""
+    """The whole page. `by`: time is counted by "epoch" or "step"; by default epochs, where the run has two or more."""
     return _Page(run, by).text()
 
 
@@ -82,14 +82,6 @@ def to_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _safe(text: object) -> str:
-    return html.escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(text)))
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if numpy.isfinite(value) else str(float(value))
-
-
 class _Page:
     def __init__(self, run: RunFile, by: str | None) -> None:
         self.run = run
@@ -101,8 +93,8 @@ class _Page:
         self.points = self.axis.thinned(self.limits.points)
         self.frames = self.axis.thinned(self.limits.columns).thinned(self.limits.frames)
         self.link_frames, self.link_counts = view.link_counts(run, self.axis, self.limits)
-        self.node_rows = {name: run.read(f"/nodes/{name}", run.rows - 1, 1)[0]
-                          for name in ("fluctuation", "strength_mean", "strength_min", "strength_max", "nonfinite")}
+        self.newest = {name: run.read(f"/nodes/{name}", run.rows - 1, 1)[0]
+                       for name in ("fluctuation", "strength_mean")}
         self.figures: dict[str, Figure] = {}
         self.layers: list[str] = []
         self.flags: list[list[object]] = []
@@ -111,21 +103,22 @@ class _Page:
         files = resources.files(__package__)
         for i in range(len(self.what.node_layers)):
             self.layers.append(to_json(self.layer(i)))
-        sections = [self.training(), self.network(), self.layer_section(), self.flag_section(), self.overview()]
+        sections = [self.training(), self.network(), self.layer_section(), self.flag_section(), overview(self.run)]
         nonce = secrets.token_hex(16)
         data = {"figures": self.figures, "times": [int(value) for value in self.frames.values]}
         blocks = [f'<script type="application/json" id="page">{to_json(data)}</script>']
-        blocks += [f'<script type="application/json" id="layer-{i}">{text}</script>' for i, text in enumerate(self.layers)]
+        blocks += [f'<script type="application/json" id="layer-{i}">{text}</script>'
+                   for i, text in enumerate(self.layers)]
         policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data: blob:"
-        title = _safe(self.what.title or os.path.basename(self.run.path))
+        title = safe(self.what.title or os.path.basename(self.run.path))
         return "\n".join([
             "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">', '<link rel="icon" href="data:,">',
             f"<title>{title} \u2013 Dynascope</title>", f"<style>{files.joinpath('page.css').read_text()}</style>",
             "</head>", "<body>", self.header(title), "<main>", *sections, "</main>",
-            f"<footer>Made by Dynascope from {_safe(self.run.path)}. Colours: Okabe and Ito. "
-            f"Definitions version {_safe(self.run.provenance.definitions_version)}.</footer>",
+            f"<footer>Made by Dynascope from {safe(self.run.path)}. Colours: Okabe and Ito. "
+            f"Definitions version {safe(self.run.provenance.definitions_version)}.</footer>",
             *blocks, f'<script nonce="{nonce}">{_plotly()}</script>',
             f'<script nonce="{nonce}">{files.joinpath("page.js").read_text()}</script>', "</body>", "</html>", ""])
 
@@ -142,13 +135,13 @@ class _Page:
                  ("weight layers", f"{len(what.weight_layers):,}"), ("weights", f"{weights:,}")]
         for key in sorted(what.scalars, key=lambda key: key != "accuracy")[:_MOST_SCALARS]:
             known = run.scalar(key)[~numpy.isnan(run.scalar(key))]
-            facts += [(f"{key}, last", _number(known[-1]))] if len(known) else []
-        shown = "".join(f'<div class="fact"><b>{_safe(value)}</b><span>{_safe(key)}</span></div>' for key, value in facts)
+            facts += [(f"{key}, last", number(known[-1]))] if len(known) else []
+        shown = "".join(f'<div class="fact"><b>{safe(value)}</b><span>{safe(key)}</span></div>' for key, value in facts)
         links = [("training", "Training"), ("network", "Network"), ("layers", "Layers"), ("flags", "Flags"),
                  ("overview", "Overview")]
         nav = "".join(f'<a href="#{at}">{name}</a>' for at, name in links)
-        return (f"<header><h1>{title}</h1><p>{_safe(os.path.basename(run.path))}, {_safe(run.provenance.created)}, "
-                f"{_safe(what.device)}. {self.decimation()}</p>"
+        return (f"<header><h1>{title}</h1><p>{safe(os.path.basename(run.path))}, {safe(run.provenance.created)}, "
+                f"{safe(what.device)}. {self.decimation()}</p>"
                 f'<div class="facts">{shown}</div><noscript>The figures need JavaScript.</noscript></header>'
                 f"<nav><div>{nav}</div></nav>")
 
@@ -165,13 +158,6 @@ class _Page:
         parts.append("Constant units are looked for in every row" if parts else f"All {available:,} {kind} are shown")
         return ". ".join(parts) + ". The run file has every value."
 
-    @staticmethod
-    def card(kind: str, title: str, text: str, size: str = "", wide: bool = False, layer: bool = False) -> str:
-        plot = f'<div class="plot {size}"' + ("" if layer else f' id="{kind}"') + "></div>"
-        note = '<p class="note"></p>' if layer else ""
-        data = f' data-figure="{kind}"' if layer else ""
-        return f'<div class="card{" wide" if wide else ""}"{data}><h3>{_safe(title)}</h3><p>{text}</p>{note}{plot}</div>'
-
     # Sections
 
     def training(self) -> str:
@@ -180,21 +166,23 @@ class _Page:
         if what.node_layers:
             names = [layer.name for layer in what.node_layers]
             self.figures["fluctuation"] = figures.over_time(
-                time, run.read("/nodes/fluctuation")[time.rows], names, "layer fluctuation (dimensionless)", "fluctuation")
-            cards.append(self.card("fluctuation", "Layer fluctuation",
-                                   "Standard deviation of node strength over the units of each layer."))
+                time, run.read("/nodes/fluctuation")[time.rows], names, "layer fluctuation (dimensionless)",
+                "fluctuation")
+            cards.append(card("fluctuation", "Layer fluctuation",
+                              "Standard deviation of node strength over the units of each layer."))
         keys = sorted(what.scalars, key=lambda key: key != "accuracy")
         for i, key in enumerate(keys[:_MOST_SCALARS]):
             values = run.scalar(key)[time.rows]
             if numpy.isnan(values).all():
                 continue
-            self.figures[f"scalar-{i}"] = figures.over_time(time, values[:, None], [key], f"{figures.label(key)} (as logged)", key)
-            cards.append(self.card(f"scalar-{i}", key[:1].upper() + key[1:], "A value that the training logged."))
+            title = f"{figures.label(key)} (as logged)"
+            self.figures[f"scalar-{i}"] = figures.over_time(time, values[:, None], [key], title, key)
+            cards.append(card(f"scalar-{i}", key[:1].upper() + key[1:], "A value that the training logged."))
         if what.weight_layers:
             names = [layer.name for layer in what.weight_layers]
             self.figures["links"] = figures.over_time(
                 time, run.read("/links/std")[time.rows], names, "std of link weights (dimensionless)", "std")
-            cards.append(self.card("links", "Link weights", "Standard deviation of the weights of each weight layer."))
+            cards.append(card("links", "Link weights", "Standard deviation of the weights of each weight layer."))
         more = f"<p>{len(keys) - _MOST_SCALARS} more scalars are in the file.</p>" if len(keys) > _MOST_SCALARS else ""
         return f'<section id="training"><h2>Training</h2>{more}<div class="cards">{"".join(cards)}</div></section>'
 
@@ -204,9 +192,10 @@ class _Page:
         self.figures["graph"] = graph.network(self.run)
         skips = sum(c.link < 0 for c in self.what.connections)
         height = self.figures["graph"]["layout"]["height"]
-        return ('<section id="network"><h2>Network</h2><p>Node layers from input to output, in execution order; blue lines are '
-                f"weight layers, dashed orange lines identity links ({skips:,}). Arcs to the right skip layers, arcs to the "
-                "left go back. Numbers are those of the newest row; point at a circle for a weight layer's statistics.</p>"
+        return ('<section id="network"><h2>Network</h2><p>Node layers from input to output, in execution order; blue '
+                f"lines are weight layers, dashed orange lines identity links ({skips:,}). Arcs to the right skip "
+                "layers, arcs to the left go back. Numbers are those of the newest row; point at a circle for a weight "
+                "layer's statistics.</p>"
                 f'<div class="card tall-graph"><div class="plot" id="graph" style="height:{height}px"></div></div>'
                 "</section>")
 
@@ -216,7 +205,8 @@ class _Page:
         # Hidden layers with maps have most to show.
         chosen = max(range(len(self.what.node_layers)), key=lambda i: (
             self.what.node_layers[i].role == "hidden", view.has_maps(self.what.node_layers[i]), -i))
-        names = "".join(f'<option value="{i}"{" selected" if i == chosen else ""}>{i}: {_safe(layer.name)} ({graph.size_text(layer)})</option>'
+        names = "".join(f'<option value="{i}"{" selected" if i == chosen else ""}>'
+                        f"{i}: {safe(layer.name)} ({graph.size_text(layer)})</option>"
                         for i, layer in enumerate(self.what.node_layers))
         last = len(self.frames.rows) - 1
         by = self.axis.by
@@ -224,18 +214,19 @@ class _Page:
                f'<label>{by.capitalize()} <input type="range" id="time" min="0" max="{last}" value="{last}" step="1">'
                f'<output id="time-shown" for="time">{self.frames.values[-1]}</output></label></div>')
         cards = [
-            self.card("strength", "Node strengths, at the chosen " + by,
-                      f"Units per bin of strength. Dotted: {by} {self.frames.values[0]}.", layer=True),
-            self.card("links", "Link weights, at the chosen " + by,
-                      "Links per bin of weight, of the weight layers that lead to this node layer (from it, for an input).",
-                      layer=True),
-            self.card("distribution", "Node strengths over time", "Units per bin of strength.", layer=True),
-            self.card("summary", "Mean, fluctuation and range", "Mean node strength, one layer fluctuation to both sides, "
-                      "and the smallest and largest strength.", layer=True),
-            self.card("extremes", "Top and bottom neurons", "The units with the largest and the smallest strength at the end.",
-                      "tall", layer=True),
-            self.card("maps", "Strength maps, at the chosen " + by,
-                      "Every image is a channel; blue is negative, orange-red positive, grey between channels.", "tall", layer=True),
+            card("strength", "Node strengths, at the chosen " + by,
+                 f"Units per bin of strength. Dotted: {by} {self.frames.values[0]}.", layer=True),
+            card("links", "Link weights, at the chosen " + by,
+                 "Links per bin of weight, of the weight layers that lead to this node layer (from it, for an input).",
+                 layer=True),
+            card("distribution", "Node strengths over time", "Units per bin of strength.", layer=True),
+            card("summary", "Mean, fluctuation and range", "Mean node strength, one layer fluctuation to both "
+                 "sides, and the smallest and largest strength.", layer=True),
+            card("extremes", "Top and bottom neurons",
+                 "The units with the largest and the smallest strength at the end.", "tall", layer=True),
+            card("maps", "Strength maps, at the chosen " + by,
+                 "Every image is a channel; blue is negative, orange-red positive, grey between channels.", "tall",
+                 layer=True),
         ]
         return (f'<section id="layers"><h2>Layer by layer</h2>{bar}<p id="layer-facts"></p>'
                 f'<div class="cards">{"".join(cards)}</div></section>')
@@ -252,7 +243,8 @@ class _Page:
             made["extremes"] = figures.extremes(seen)
         links = self.links_of(position)
         if links and len(self.link_frames.rows):
-            made["links"] = figures.links_at(self.run, links[:3], self.link_counts, self.link_frames, self.limits.link_bins)
+            made["links"] = figures.links_at(self.run, links[:3], self.link_counts, self.link_frames,
+                                             self.limits.link_bins)
             notes["links"] = f"The first 3 of {len(links)} weight layers." if len(links) > 3 else ""
         if view.has_maps(info):
             maps = view.map_layer(self.run, position, self.frames, self.limits)
@@ -261,15 +253,16 @@ class _Page:
             if maps.maps.shape[1] < maps.channels:
                 left_out.append(f"{maps.maps.shape[1]} of {maps.channels} channels")
             if maps.maps.shape[2:] != maps.size:
-                left_out.append(f"{maps.maps.shape[2]} \u00d7 {maps.maps.shape[3]} of {maps.size[0]} \u00d7 {maps.size[1]} "
-                                "positions (neighbours of one class once, or evenly spaced)")
+                height, width = maps.maps.shape[2:]
+                left_out.append(f"{height} \u00d7 {width} of {maps.size[0]} \u00d7 {maps.size[1]} positions "
+                                "(neighbours of one class once, or evenly spaced)")
             if len(maps.frames.rows) < self.axis.available:
                 left_out.append(f"{len(maps.frames.rows)} of {self.axis.available} {self.axis.by}s")
             notes["maps"] = "Thinned for display: " + ", ".join(left_out) + "." if left_out else ""
         self.flag(position, seen)
-        facts = (f"{info.role} layer, {graph.size_text(info)} = {info.units:,} units ({info.stored_units:,} stored). Newest row: "
-                 f"fluctuation {_number(self.node_rows['fluctuation'][position])}, "
-                 f"mean strength {_number(self.node_rows['strength_mean'][position])}, {seen.nonfinite:,} units not finite, "
+        facts = (f"{info.role} layer, {graph.size_text(info)} = {info.units:,} units ({info.stored_units:,} stored). "
+                 f"Newest row: fluctuation {number(self.newest['fluctuation'][position])}, mean strength "
+                 f"{number(self.newest['strength_mean'][position])}, {seen.nonfinite:,} units not finite, "
                  f"{seen.zero:,} of strength 0, {seen.constant:,} that never changed.")
         return {"figures": made, "notes": notes, "facts": facts}
 
@@ -280,9 +273,9 @@ class _Page:
 
     def flag(self, position: int, seen: view.LayerView) -> None:
         if seen.nonfinite or seen.zero or seen.constant:
-            name = f'<a href="#layers" data-layer="{position}">{_safe(seen.info.name)}</a>'
-            self.flags.append([_Raw(name), *(f"{count:,} ({count / max(seen.info.units, 1):.1%})"
-                                             for count in (seen.nonfinite, seen.zero, seen.constant))])
+            name = f'<a href="#layers" data-layer="{position}">{safe(seen.info.name)}</a>'
+            self.flags.append([Raw(name), *(f"{count:,} ({count / max(seen.info.units, 1):.1%})"
+                                            for count in (seen.nonfinite, seen.zero, seen.constant))])
 
     def flag_section(self) -> str:
         bad = self.run.read("/nodes/nonfinite")
@@ -290,90 +283,20 @@ class _Page:
         start = ""
         if len(first):
             row, layer = map(int, first[0])
-            start = (f'<p class="warn">Not finite first in step {self.index.step[row]:,} (epoch {self.index.epoch[row]:,}): '
-                     f"{bad[row, layer]:,} units of {_safe(self.what.node_layers[layer].name)}.</p>")
+            start = (f'<p class="warn">Not finite first in step {self.index.step[row]:,} '
+                     f"(epoch {self.index.epoch[row]:,}): "
+                     f"{bad[row, layer]:,} units of {safe(self.what.node_layers[layer].name)}.</p>")
         links = self.run.read("/links/nonfinite", self.run.rows - 1, 1)[0]
         broken = [[layer.name, f"{int(count):,}"] for layer, count in zip(self.what.weight_layers, links) if count]
-        text = ("<p>Not finite: NaN or infinite strength in the newest row. Zero: strength exactly 0 in the newest row. "
-                f"Constant: the same strength in all {self.run.rows:,} rows; its links do not learn, or what they learn "
-                "cancels.</p>")
-        table = self.table(["node layer", "not finite", "zero", "constant"], self.flags, 1) if self.flags else (
+        text = ("<p>Not finite: NaN or infinite strength in the newest row. Zero: strength exactly 0 in the newest "
+                f"row. Constant: the same strength in all {self.run.rows:,} rows; its links do not learn, or what they "
+                "learn cancels.</p>")
+        listed = table(["node layer", "not finite", "zero", "constant"], self.flags, 1) if self.flags else (
             '<div class="card">No unit is non-finite, zero or constant.</div>')
         if broken:
-            table += "<p>Weight layers with entries that are not finite:</p>" + self.table(["weight layer", "entries"], broken, 1)
-        return f'<section id="flags"><h2>Neurons to look at</h2>{start}{text}{table}</section>'
-
-    def overview(self) -> str:
-        run, what, metrics = self.run, self.what, self.what.metrics
-        try:
-            config = json.dumps(json.loads(what.config), ensure_ascii=False)
-        except ValueError:
-            config = what.config
-        facts = {
-            "file": run.path, "run": run.provenance.run_id, "created": run.provenance.created, "host": run.provenance.host,
-            "command": run.provenance.command, "written by": f"dynascope {run.provenance.creator_version}, schema "
-            f"{run.provenance.schema_version}, LibTorch {what.torch_version}", "device": f"{what.device} ({what.backend})",
-            "definitions": f"{run.provenance.definitions_version}: bias {metrics.bias}, boundary {metrics.boundary}, padding "
-            f"{metrics.padding}, granularity {metrics.granularity}",
-            "histogram": "off" if what.histogram == "off" else f"{what.histogram}, {what.histogram_bins} bins",
-            "components": "in- and out-strength" if what.components else "no", "configuration": config,
-            "rows dropped": f"{int(self.index.dropped.sum()):,}",
-            "cost": f"{float(self.index.snapshot_seconds.sum()):.3g} s in all, median "
-            f"{1000 * float(numpy.median(self.index.snapshot_seconds)):.3g} ms a row", "source": what.source,
-        }
-        listed = "".join(f"<dt>{_safe(key)}</dt><dd>{_safe(value)}</dd>" for key, value in facts.items())
-        tables = self.node_table() + self.link_table()
-        if what.skipped:
-            tables += "<h2>Not in the graph</h2>" + self.table(
-                ["name", "reason"], [[item.name, item.reason] for item in what.skipped], 2)
-        events = [[f"{event.step:,}", f"{event.time:.2f}", event.code, _number(event.value), event.message]
-                  for event in run.events()]
-        if events:
-            tables += "<h2>Events</h2>" + self.table(["step", "time (s)", "code", "value", "message"], events, 9)
-        return f'<section id="overview"><h2>Overview</h2><div class="card"><dl>{listed}</dl></div>{tables}</section>'
-
-    def node_table(self) -> str:
-        first = self.run.read("/nodes/fluctuation", 0, 1)[0]
-        now = self.node_rows
-        lines = [[layer.name, layer.role, graph.size_text(layer), f"{layer.units:,}", _number(first[i]),
-                  *(_number(now[name][i]) for name in ("fluctuation", "strength_mean", "strength_min", "strength_max")),
-                  f"{int(now['nonfinite'][i]):,}"] for i, layer in enumerate(self.what.node_layers)]
-        return "<h2>Node layers</h2><p>Strengths in the newest row; dimensionless.</p>" + self.table(
-            ["name", "role", "shape", "units", "fluctuation, first", "fluctuation, last", "mean", "min", "max", "not finite"],
-            lines, 3)
-
-    def link_table(self) -> str:
-        now = {name: self.run.read(f"/links/{name}", self.run.rows - 1, 1)[0]
-               for name in ("mean", "std", "min", "max", "norm", "nonfinite")}
-        lines = []
-        for i, layer in enumerate(self.what.weight_layers):
-            ends = [[self.what.node_layers[at].name for at in dict.fromkeys(
-                getattr(c, side) for c in self.what.connections if c.link == i)] for side in ("source", "target")]
-            lines.append([layer.name, *(", ".join(end) or "not in the graph" for end in ends), f"{layer.count:,}",
-                          *(_number(now[name][i]) for name in ("mean", "std", "min", "max", "norm")),
-                          f"{int(now['nonfinite'][i]):,}"])
-        return "<h2>Weight layers</h2><p>Link weights in the newest row; dimensionless.</p>" + self.table(
-            ["name", "from", "to", "entries", "mean", "std", "min", "max", "norm", "not finite"], lines, 3)
-
-    @staticmethod
-    def table(titles: list[str], lines: list[list[Any]], texts: int) -> str:
-        """`texts`: so many columns on the left hold text; the others hold numbers."""
-        def cell(tag: str, i: int, value: object) -> str:
-            kind = ' class="number"' if i >= texts else ""
-            return f"<{tag}{kind}>{value.text if isinstance(value, _Raw) else _safe(value)}</{tag}>"
-
-        head = "".join(cell("th", i, title) for i, title in enumerate(titles))
-        body = "".join("<tr>" + "".join(cell("td", i, value) for i, value in enumerate(line)) + "</tr>"
-                       for line in lines[:_MOST_LISTED])
-        more = f"<p>and {len(lines) - _MOST_LISTED:,} more in the file</p>" if len(lines) > _MOST_LISTED else ""
-        return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>'
-
-
-class _Raw:
-    """HTML, among cells that are text."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+            listed += "<p>Weight layers with entries that are not finite:</p>"
+            listed += table(["weight layer", "entries"], broken, 1)
+        return f'<section id="flags"><h2>Neurons to look at</h2>{start}{text}{listed}</section>'
 
 
 def _plotly() -> str:

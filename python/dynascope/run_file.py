@@ -41,9 +41,9 @@ class RunRows:
 class RunFile:
     """A run file, with the names of the C++ class (include/dynascope/run_file.hpp).
 
-    Only committed rows are visible. Nothing the file says is trusted: what does not fit the schema is one dynascope.Error
-    that tells the path. A file that a writer holds, or that was never closed, is opened as a SWMR reader, with HDF5's file
-    locking at its default. Use it in a `with`, or close() it. Not thread-safe.
+    Only committed rows are visible. Nothing the file says is trusted: what does not fit the schema is one
+    dynascope.Error that tells the path. A file that a writer holds, or that was never closed, is opened as a SWMR
+    reader, with HDF5's file locking at its default. Use it in a `with`, or close() it. Not thread-safe.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -93,8 +93,8 @@ class RunFile:
         return self._in_progress
 
     def has_writer(self) -> bool:
-        """The process that writes the run lives; False for one that was left behind, and for a finished one. True for every
-        file that was left open where the file system knows no locks."""
+        """The process that writes the run lives; False for one that was left behind, and for a finished one. True for
+        every file that was left open where the file system knows no locks."""
         return self._file.marked_open() and self._file.has_writer()
 
     def refresh(self) -> bool:
@@ -176,8 +176,8 @@ class RunFile:
         return expand(info, stored)
 
     def to_xarray(self, group: str = "nodes") -> xarray.Dataset:
-        """The rows of "nodes", "links" or "scalars", or of the units of one layer ("nodes/fc1"), as an xarray.Dataset in
-        memory; its layers are coordinates: `run.to_xarray("nodes").fluctuation.sel(layer="fc1")`. Needs xarray."""
+        """The rows of "nodes", "links" or "scalars", or of the units of one layer ("nodes/fc1"), as an xarray.Dataset
+        in memory; its layers are coordinates: `run.to_xarray("nodes").fluctuation.sel(layer="fc1")`. Needs xarray."""
         from .datasets import to_xarray
         return to_xarray(self, group)
 

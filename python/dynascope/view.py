@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What of a run is drawn: which rows, which units, in which bins. A run may have millions of values and a screen has not;
-everything that is left out is counted, so that figures can say so."""
+"""What of a run is drawn: which rows, which units, in which bins. A run may have millions of values and a screen has
+not; everything that is left out is counted, so that figures can say so."""
 
 from __future__ import annotations
 
