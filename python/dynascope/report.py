@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import secrets
-import sys
 from importlib import resources
 from typing import Any
 
@@ -30,22 +29,33 @@ _MOST_SCALARS = 6
 
 def write(path: str, output: str, by: str | None = None) -> None:
     """Writes the report of the file at `path` to `output`, which appears whole or not at all; "-": standard output."""
+    if output != "-" and os.path.exists(output) and os.path.samefile(path, output):
+        raise Error(f"cannot write {output}: it is the run itself; name another file")
     with RunFile(path) as run, in_file(path):
-        text = page(run, by)
-    data = text.encode("utf-8", "replace")
-    if output == "-":
-        sys.stdout.buffer.write(data)
-        return
-    part = output + ".part"
+        data = page(run, by).encode("utf-8", "replace")
     try:
-        with open(part, "wb") as file:
-            file.write(data)
-        os.replace(part, output)
+        _deliver(memoryview(data), output)
     except OSError as error:
-        raise Error(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+        where = "to standard output" if output == "-" else output
+        raise Error(f"cannot write {where}: {error.strerror}") from error
+
+
+def _deliver(data: memoryview, output: str) -> None:
+    if output == "-":
+        while data:
+            data = data[os.write(1, data):]
+    elif os.path.exists(output) and not os.path.isfile(output):
+        with open(output, "wb") as device:
+            device.write(data)
+    else:
+        part = output + ".part"
+        try:
+            with open(part, "wb") as file:
+                file.write(data)
+            os.replace(part, output)
+        finally:
+            if os.path.exists(part):
+                os.remove(part)
 
 
 def page(run: RunFile, by: str | None = None) -> str:

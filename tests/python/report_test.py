@@ -225,6 +225,21 @@ def test_page_needs_nothing_from_elsewhere(pages):
     assert "http://" not in page_only and "https://" not in page_only and "@import" not in page_only
 
 
+def test_a_run_that_still_trains_has_a_report(tmp_path):
+    path = tmp_path / "growing.h5"
+    writer = subprocess.Popen([SAMPLE, path, "growing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline() == b"ready\n"
+        assert report(path, "-o", tmp_path / "page.html").returncode == 0
+        assert "<b>training</b>" in (tmp_path / "page.html").read_text()
+        assert len(blocks(tmp_path / "page.html")["page"]["times"]) == 13
+    finally:
+        writer.communicate()
+    assert writer.returncode == 0
+    assert "<b>left behind (killed)</b>" in subprocess.run(
+        [CLI, "report", RUNS / "killed.h5", "-o", "-"], capture_output=True, text=True, check=True).stdout
+
+
 def test_report_goes_to_standard_output(files):
     done = report(files["cnn"], "-o", "-")
     assert done.returncode == 0 and done.stdout.startswith("<!DOCTYPE html>") and done.stdout.endswith("</html>\n")
@@ -255,6 +270,12 @@ def test_refusals_are_one_line_and_leave_nothing_behind(files, tmp_path):
     subprocess.run([SAMPLE, empty, "empty"], check=True)
     assert_refused(report(empty, "-o", tmp_path / "page.html"), "no row yet")
     assert_refused(report(files["cnn"], "-o", tmp_path / "nowhere" / "page.html"), "cannot write", "No such file")
+    assert_refused(report(files["cnn"], "-o", tmp_path), "cannot write", "directory")
+    assert_refused(report(files["cnn"], "-o", "/dev/full"), "cannot write /dev/full", "No space left")
+    assert_refused(report(files["cnn"], "-o", files["cnn"]), "it is the run itself")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([CLI, "report", files["cnn"], "-o", "-"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.h5", "population.h5", "text.h5"]
     assert report(files["cnn"]).returncode == 2
 
