@@ -2,8 +2,10 @@
 """The package's reader on real runs: every value is the one that h5py reads from the same file, unit maps are those of
 `dynascope export --expand`, bit for bit, and what is no run file is one clear error."""
 
+import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -330,6 +332,27 @@ def test_the_reader_needs_h5py_and_numpy_only():
                "print(sorted({'plotly', 'xarray', 'pandas', 'matplotlib', 'torch'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", program, RUNS / "cnn.h5"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+HEADERS = PACKAGE.parents[1] / "include" / "dynascope"
+
+
+def test_every_name_of_the_cpp_class_is_there():
+    header = (HEADERS / "run_file.hpp").read_text()
+    methods = set(re.findall(r"^  [\w:<>& ]+ (\w+)\([^)]*\)(?: const)?(?: noexcept)?;", header, re.MULTILINE)) - {"RunFile"}
+    assert {"refresh", "rows", "unit_map", "row_index"} <= methods and len(methods) == 12
+    for name in methods:
+        assert hasattr(dynascope.RunFile, name), name
+
+
+@pytest.mark.parametrize("name", ["RunProvenance", "RunRows", "NodeLayerInfo", "WeightLayerInfo", "ConnectionInfo",
+                                  "SkippedInfo", "ParameterInfo", "RunDescription", "Event"])
+def test_every_field_of_the_cpp_structs_is_there(name):
+    text = "".join((HEADERS / f"{header}.hpp").read_text() for header in ("run_file", "run_description", "sink"))
+    body = re.search(rf"struct {name} {{(.*?)^}};", text, re.DOTALL | re.MULTILINE)[1]
+    fields = set(re.findall(r"^  [\w:<>]+(?:<[\w:<> ]+>)? (\w+)(?: = [^;]+)?;", body, re.MULTILINE))
+    assert fields, body
+    assert {field.name for field in dataclasses.fields(getattr(dynascope, name))} == fields
 
 
 def test_versions_agree():
