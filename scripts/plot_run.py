@@ -4,7 +4,7 @@
 
     plot_run.py RUN.h5 [-o FOLDER]      writes RUN-fluctuation.png and RUN-strength.png
 
-Needs h5py, numpy and matplotlib only; works while training goes on and on what a killed process left behind.
+Reads through the Python package (python/dynascope) and draws with matplotlib; works while training goes on and on what a killed process left behind.
 """
 
 import argparse
@@ -12,13 +12,15 @@ import dataclasses
 import pathlib
 import sys
 
-import h5py
 import matplotlib
 import numpy
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
+import dynascope  # noqa: E402
 
 # Okabe and Ito's colours, told apart by colour-blind readers; black last, yellow left out (too light for lines).
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
@@ -40,32 +42,22 @@ class Run:
     multiplicity: list  # per layer (stored units,)
 
 
-def text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def rows_of_epochs(epoch):
-    """The newest row of each epoch: the one that closes it, where one does."""
-    return numpy.flatnonzero(numpy.append(epoch[1:] != epoch[:-1], True)) if len(epoch) else numpy.arange(0)
-
-
 def read_run(path):
-    with h5py.File(path, "r", swmr=True) as file:
-        committed = int(file["committed"][()])
-        epoch = file["epoch"][:committed]
-        rows = rows_of_epochs(epoch)
+    with dynascope.open(path) as run:
+        rows = run.rows_of_epochs()
         if len(rows) == 0:
-            raise SystemExit(f"{path}: no row yet")
-        groups = [item for name, item in sorted(file["nodes"].items()) if isinstance(item, h5py.Group)]
+            raise dynascope.Error(f"{path}: no row yet")
+        what = run.description
+        strengths = [run.read(run.node_layer_path(i) + "/strength") for i in range(len(what.node_layers))]
         return Run(
-            title=text(file.attrs.get("title", b"")) or pathlib.Path(path).stem,
-            layers=[text(name) for name in file["nodes/layer"][:]],
-            epoch=epoch[rows],
-            fluctuation=file["nodes/fluctuation"][:committed][rows],
-            scalars={key: item[:committed][rows] for key, item in file.get("scalars", {}).items()},
-            first=[group["strength"][rows[0]] for group in groups],
-            last=[group["strength"][rows[-1]] for group in groups],
-            multiplicity=[group["multiplicity"][:] for group in groups],
+            title=what.title or pathlib.Path(path).stem,
+            layers=[layer.name for layer in what.node_layers],
+            epoch=run.row_index().epoch[rows],
+            fluctuation=run.read("/nodes/fluctuation")[rows],
+            scalars={key: run.scalar(key)[rows] for key in what.scalars},
+            first=[values[rows[0]] for values in strengths],
+            last=[values[rows[-1]] for values in strengths],
+            multiplicity=[layer.multiplicity for layer in what.node_layers],
         )
 
 
@@ -152,7 +144,7 @@ def main(arguments=None):
     folder.mkdir(parents=True, exist_ok=True)
     try:
         run = read_run(options.run)
-    except (OSError, KeyError) as error:
+    except dynascope.Error as error:
         sys.exit(f"plot_run.py: {options.run} is no readable run file: {error}")
     for kind, draw in (("fluctuation", plot_fluctuation), ("strength", plot_strength)):
         picture = folder / f"{options.run.stem}-{kind}.png"

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   dynascope::cli::add_watch(app, job);
   dynascope::cli::add_export(app, job);
   dynascope::cli::add_diff(app, job);
+  dynascope::cli::add_report(app, job);
   dynascope::cli::add_validate(app, job);
   dynascope::cli::add_recover(app, job);
   dynascope::cli::add_help(app, job);

@@ -44,6 +44,7 @@ void add_validate(CLI::App& app, Job& job);
 void add_recover(CLI::App& app, Job& job);
 void add_export(CLI::App& app, Job& job);
 void add_diff(CLI::App& app, Job& job);
+void add_report(CLI::App& app, Job& job);
 void add_help(CLI::App& app, Job& job);
 void add_completion(CLI::App& app, Job& job);
 

@@ -22,7 +22,7 @@ VERBS = re.findall(r"^  ([a-z]+) ", run("--help").stdout.split("Subcommands:\n")
 
 
 def test_every_verb_of_the_interface_is_there():
-    assert {"info", "show", "watch", "export", "diff", "validate", "recover"} <= set(VERBS)
+    assert {"info", "show", "watch", "export", "diff", "validate", "recover", "report"} <= set(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

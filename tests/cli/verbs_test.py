@@ -360,6 +360,16 @@ def test_usage_errors_are_status_2_and_help_is_0():
         assert result.returncode == 2 and result.stdout == "" and result.stderr != "", arguments
 
 
+def test_report_without_its_python_is_one_line_that_says_what_to_install(runs, bad, tmp_path):
+    """The page itself: tests/python/report_test.py."""
+    result = run("report", runs["finished"], "-o", tmp_path / "page.html", DYNASCOPE_PYTHON="/nowhere/python")
+    assert result.returncode == 2 and result.stdout == "" and result.stderr.count("\n") == 1
+    assert all(word in result.stderr for word in ("/nowhere/python", "pip install", "DYNASCOPE_PYTHON"))
+    result = run("report", bad["text"], "-o", tmp_path / "page.html", DYNASCOPE_PYTHON="/nowhere/python")
+    assert result.returncode == 2 and "text.h5 is no HDF5 file" in result.stderr, "the file is looked at first"
+    assert not list(tmp_path.iterdir())
+
+
 def test_full_device_is_trouble(runs):
     with open("/dev/full", "w") as full:
         result = subprocess.run([CLI, "show", str(runs["finished"])], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -23,7 +23,7 @@ CLI, WRITER = os.environ["DYNASCOPE_CLI"], os.environ["SAMPLE_WRITER"]
 FULL = os.environ.get("FAULTS_FULL") == "1"
 LONG = os.environ.get("DYNASCOPE_LONG_TESTS") == "1"
 VERBS = [["info"], ["show"], ["validate"], ["watch"], ["recover"], ["diff"],
-         ["export", "--metric", "fluctuation", "--format", "csv"]]
+         ["export", "--metric", "fluctuation", "--format", "csv"], *([["report"]] if FULL or LONG else [])]
 HUGE = 2**63 - 1
 SANITIZER = 99  # its exit status (CMakePresets.json)
 
@@ -60,7 +60,7 @@ def give(path, verb, hint, limit=10):
     """Runs one verb on the file and returns its status. It has four seconds of the processor, which take longer where
     others want it too."""
     copy = path.with_suffix(".copy")
-    more = {"recover": ["-o", str(copy)], "diff": [str(path)]}.get(verb[0], [])
+    more = {"recover": ["-o", str(copy)], "report": ["-o", str(copy)], "diff": [str(path)]}.get(verb[0], [])
     arguments = [*verb, str(path), *more]
     begun = time.monotonic()
     done = subprocess.run([CLI, *arguments], capture_output=True, timeout=60)
