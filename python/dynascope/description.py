@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy
@@ -117,6 +118,8 @@ class RunDescription:
     weight_layers: tuple[WeightLayerInfo, ...]
     connections: tuple[ConnectionInfo, ...]
     skipped: tuple[SkippedInfo, ...]
+    parameter_count: int  #: numbers in all parameters of the modules; -1: unknown
+    measured_count: int  #: how many of them weight layers hold; -1: unknown
     parameters: tuple[ParameterInfo, ...]
     scalars: tuple[str, ...]
     torch_version: str
@@ -274,6 +277,18 @@ def _read_parameters(file: InputFile) -> tuple[ParameterInfo, ...]:
     return tuple(found)
 
 
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value >= 0 else -1
+
+
+def _read_counts(config: str) -> tuple[int, int]:
+    try:
+        counts = json.loads(config)["parameters"]
+        return _count(counts["all"]), _count(counts["measured"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return -1, -1
+
+
 def read_description(file: InputFile) -> RunDescription:
     names = file.strings("/nodes/layer")
     nodes = tuple(_read_node_layer(file, name, node_layer_path(i, len(names), name)) for i, name in enumerate(names))
@@ -286,9 +301,11 @@ def read_description(file: InputFile) -> RunDescription:
         file.refuse(f"/skipped/name and reason must be of one length, got {len(skipped)} and {len(reasons)}")
     texts = {name: file.text(file.file, "/", name) or ""
              for name in ("torch_version", "device", "backend", "config", "title", "source")}
+    parameters, measured = _read_counts(texts["config"])
     return RunDescription(
         metrics=_read_metrics(file), components=components, histogram=histogram, histogram_bins=bins,
         histogram_edges=edges, node_layers=nodes, weight_layers=links,
         connections=_read_connections(file, len(nodes), len(links)),
-        skipped=tuple(map(SkippedInfo, skipped, reasons)), parameters=_read_parameters(file),
+        skipped=tuple(map(SkippedInfo, skipped, reasons)), parameter_count=parameters, measured_count=measured,
+        parameters=_read_parameters(file),
         scalars=tuple(name for name, _ in _true_names(file, "/scalars")), **texts)

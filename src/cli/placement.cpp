@@ -32,13 +32,8 @@ std::string percent(double share) {
 }  // namespace
 
 nlohmann::ordered_json parameters_json(const RunDescription& what) {
-  const auto config = nlohmann::ordered_json::parse(what.config, nullptr, false);
-  const auto count = [&](const char* name) -> nlohmann::ordered_json {
-    const nlohmann::ordered_json::json_pointer place(std::string("/parameters/") + name);
-    const bool there = config.is_object() && config.contains(place) && config[place].is_number_unsigned();
-    return there ? config[place] : nullptr;
-  };
-  return {{"all", count("all")}, {"measured", count("measured")}};
+  const auto known = [](int64_t count) { return count >= 0 ? nlohmann::ordered_json(count) : nullptr; };
+  return {{"all", known(what.parameter_count)}, {"measured", known(what.measured_count)}};
 }
 
 std::string parameters_text(const nlohmann::ordered_json& parameters) {

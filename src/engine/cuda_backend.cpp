@@ -83,6 +83,11 @@ class CudaBackend final : public Backend {
                          static_cast<Moments*>(moments_.mutable_data_ptr()));
     stream_ = c10::cuda::getCurrentCUDAStream(device_.index());
     upload(0, image_.bytes().data(), static_cast<int64_t>(image_.bytes().size()));
+    for (const at::Tensor& row : device_rows_) {
+      if (row.numel() > 0) {
+        cuda::fill_histograms(program_, bytes_of(row), false, stream_);
+      }
+    }
     measured_.record(stream_);
     guard_.reset();
   }
@@ -234,7 +239,7 @@ class CudaBackend final : public Backend {
   at::Tensor host_rows_;                     // (slots, row bytes), pinned
   std::array<at::Tensor, 2> device_rows_;    // (row bytes,), used in turns
   std::array<int64_t, 2> last_slot_{-1, -1};
-  std::array<bool, 2> counted_{true, true};  // their histograms are not -1
+  std::array<bool, 2> counted_{false, false};  // their histograms are not -1
   size_t turn_ = 0;
   int64_t edges_version_ = -1;  // of those on the device
   cudaStream_t stream_ = nullptr;

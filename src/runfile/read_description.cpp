@@ -5,10 +5,13 @@
 
 #include <dynascope/row_layout.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <charconv>
 #include <initializer_list>
 #include <iterator>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace dynascope {
@@ -145,6 +148,16 @@ void read_graph(const InputFile& file, RunDescription& run) {
   }
 }
 
+// -1 where the configuration does not say.
+std::pair<int64_t, int64_t> read_counts(const std::string& config) {
+  const auto all = nlohmann::json::parse(config, nullptr, false);
+  const auto count = [&](const char* name) -> int64_t {
+    const nlohmann::json::json_pointer place(std::string("/parameters/") + name);
+    return all.is_object() && all.contains(place) && all[place].is_number_unsigned() ? all[place].get<int64_t>() : -1;
+  };
+  return {count("all"), count("measured")};
+}
+
 void read_skipped(const InputFile& file, RunDescription& run) {
   const auto names = file.read_strings("/skipped/name");
   const auto reasons = file.read_strings("/skipped/reason");
@@ -224,6 +237,7 @@ RunDescription read_description(const InputFile& file) {
   run.device = optional_text(file, "device");
   run.backend = optional_text(file, "backend");
   run.config = optional_text(file, "config");
+  std::tie(run.parameter_count, run.measured_count) = read_counts(run.config);
   run.title = optional_text(file, "title");
   run.source = optional_text(file, "source");
   read_nodes(file, run);

@@ -99,7 +99,9 @@ TEST_P(CudaCallsTest, SoIsOneOnABudget) {
   const test::CudaCalls made = of_steps(begun(monitor), kSteps);
   monitor.on_train_end();
   EXPECT_GT(made.to_host, 0);
-  expect_steady(made, made.to_host);
+  // The block that held the histograms of row 0 is set to -1 when it comes to use again.
+  EXPECT_LE(made.fills, 1);
+  expect_steady(made, made.to_host, made.fills);
 }
 
 TEST_P(CudaCallsTest, AStepWithoutARowAsksForNothing) {
