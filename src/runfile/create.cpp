@@ -180,7 +180,7 @@ void events(Maker& maker) {
 }
 
 void scalars(Maker& maker, const FileKind& kind, const RunDescription& description) {
-  if (kind.scalars != group_of(kind.scale())) {
+  if (!kind.has_index_in(kind.scalars)) {
     maker.group(kind.scalars);
   }
   for (const std::string& key : description.scalars) {

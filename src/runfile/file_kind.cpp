@@ -29,11 +29,11 @@ const std::array<Column<Row>, 6> kRunIndex{{
 }};
 
 const std::array<Column<Member>, 5> kPopulationIndex{{
-    {"/member/member", std::monostate{}, "member: one network at one epoch", "1"},
-    {"/member/net", &Member::net, "number of the network", "1"},
-    {"/member/epoch", &Member::epoch, "epochs done; 0 = before training", "1"},
-    {"/member/step", &Member::step, "optimizer steps done", "1"},
-    {"/member/seed", &Member::seed, "what the network's random choices began with", "1"},
+    {"/member", std::monostate{}, "member: one network at one epoch", "1"},
+    {"/members/net", &Member::net, "number of the network", "1"},
+    {"/members/epoch", &Member::epoch, "epochs done; 0 = before training", "1"},
+    {"/members/step", &Member::step, "optimizer steps done", "1"},
+    {"/members/seed", &Member::seed, "what the network's random choices began with", "1"},
 }};
 
 template <class R, size_t N>
@@ -59,6 +59,10 @@ std::vector<Field<R>> fields_in(const std::array<Column<R>, N>& columns) {
 
 std::string FileKind::scalar_path(std::string_view key) const { return std::string(scalars) + "/" + escape_name(key); }
 
+bool FileKind::has_index_in(std::string_view group) const {
+  return std::any_of(index.begin(), index.end(), [&](const Index& one) { return group_of(one.path) == group; });
+}
+
 bool FileKind::is_scalar(const std::string& path) const {
   return std::none_of(index.begin(), index.end(), [&](const Index& one) { return one.path == path; });
 }
@@ -73,7 +77,7 @@ const FileKind& kind_of<Row>() {
 template <>
 const FileKind& kind_of<Member>() {
   static const FileKind kind{
-      "dynascope-population",    "1.0", "population file", "population", "docs/population-file.md", "/member", false,
+      "dynascope-population",    "1.0", "population file", "population", "docs/population-file.md", "/members", false,
       index_of(kPopulationIndex)};
   return kind;
 }

@@ -35,6 +35,7 @@ struct FileKind {
   /// The dimension scale of every axis of rows.
   const std::string& scale() const { return index.front().path; }
   std::string scalar_path(std::string_view key) const;
+  bool has_index_in(std::string_view group) const;
   /// Whether a dataset in the group of scalars is one.
   bool is_scalar(const std::string& path) const;
 };
