@@ -119,10 +119,11 @@ void parse_epochs(Options& options) {
   }
 }
 
-// Two megabytes of parameters stay near the processor while a step reads and writes them several times.
+// Two megabytes of parameters stay near the processor while a step reads and writes them several times; networks that
+// are as large alone gain nothing from company (docs/performance.md).
 int64_t default_at_once(const std::vector<examples::Layer>& layers) {
   constexpr int64_t kBytes = int64_t{2} << 20;
-  return std::clamp<int64_t>(kBytes / (4 * examples::count_parameters(layers)), 4, 16);
+  return std::clamp<int64_t>(kBytes / (4 * examples::count_parameters(layers)), 1, 16);
 }
 
 // What must be the same for a file to be gone on with; the number of networks may grow.

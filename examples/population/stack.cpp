@@ -6,7 +6,6 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace examples {
@@ -103,24 +102,27 @@ void Stack::step(const at::Tensor& images, const at::Tensor& labels) {
     values.push_back(parameter.value);
   }
   const auto gradients = torch::autograd::grad({loss}, values);
-  const torch::NoGradGuard no_gradients;
-  ++steps_;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    update(parameters_[i], gradients[i]);
-  }
+  update(gradients);
 }
 
-void Stack::update(Parameter& parameter, const at::Tensor& gradient) const {
-  if (with_sgd_ > 0) {
-    parameter.value.slice(0, 0, with_sgd_).add_(gradient.slice(0, 0, with_sgd_), -kSgdRate);
+void Stack::update(const std::vector<at::Tensor>& gradients) {
+  const torch::NoGradGuard no_gradients;
+  ++steps_;
+  std::vector<at::Tensor> values, slopes, means, squares, steps;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& parameter = parameters_[i];
+    if (with_sgd_ > 0) {
+      parameter.value.slice(0, 0, with_sgd_).add_(gradients[i].slice(0, 0, with_sgd_), -kSgdRate);
+    }
+    values.push_back(parameter.value.slice(0, with_sgd_));
+    slopes.push_back(gradients[i].slice(0, with_sgd_).contiguous());  // the kernel goes by memory, not by strides
+    means.push_back(parameter.mean);
+    squares.push_back(parameter.square);
+    steps.push_back(at::scalar_tensor(static_cast<double>(steps_)));
   }
   if (with_sgd_ < size()) {
-    const at::Tensor own = gradient.slice(0, with_sgd_);
-    const auto steps = static_cast<double>(steps_);
-    parameter.mean.mul_(kBeta1).add_(own, 1 - kBeta1);
-    parameter.square.mul_(kBeta2).addcmul_(own, own, 1 - kBeta2);
-    const at::Tensor spread = parameter.square.sqrt().div_(std::sqrt(1 - std::pow(kBeta2, steps))).add_(kEpsilon);
-    parameter.value.slice(0, with_sgd_).addcdiv_(parameter.mean, spread, -kAdamRate / (1 - std::pow(kBeta1, steps)));
+    // One pass over memory, where Adam written out takes ten: half of a step of a network of this size.
+    at::_fused_adam_(values, slopes, means, squares, {}, steps, kAdamRate, kBeta1, kBeta2, 0, kEpsilon, false, false);
   }
 }
 

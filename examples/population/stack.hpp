@@ -56,7 +56,7 @@ class Stack {
   at::Tensor scores_of(const at::Tensor& images) const;
   at::Tensor convolve(size_t layer, const at::Tensor& input) const;
   at::Tensor multiply(size_t layer, const at::Tensor& input) const;
-  void update(Parameter& parameter, const at::Tensor& gradient) const;
+  void update(const std::vector<at::Tensor>& gradients);
 
   std::vector<Layer> layers_;
   Group nets_;
