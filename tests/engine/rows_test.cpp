@@ -15,11 +15,11 @@
 namespace dynascope {
 namespace {
 
-// A convolution behind which a Linear tells positions apart, and a parameter in no layer.
+// A convolution behind which a Linear tells positions apart.
 torch::nn::Sequential network_module() {
   torch::manual_seed(7);
-  return {torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 3, 3).padding(1)), torch::nn::ReLU(), torch::nn::MaxPool2d(2),
-          torch::nn::Flatten(), torch::nn::Linear(12, 5)};
+  return torch::nn::Sequential(torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 3, 3).padding(1)), torch::nn::ReLU(),
+                               torch::nn::MaxPool2d(2), torch::nn::Flatten(), torch::nn::Linear(12, 5));
 }
 
 class RowsTest : public ::testing::Test {
