@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -126,8 +127,24 @@ int64_t default_at_once(const std::vector<examples::Layer>& layers) {
   return std::clamp<int64_t>(kBytes / (4 * examples::count_parameters(layers)), 1, 16);
 }
 
+// Tells one set of images from another, whatever folder it lies in.
+std::string fingerprint(const examples::DataSet& data) {
+  uint64_t mark = 0;
+  for (const auto* part : {&data.train, &data.test}) {
+    const at::Tensor images = part->images.contiguous();
+    const float* pixels = images.const_data_ptr<float>();
+    for (int64_t i = 0; i < images.numel(); i += 16) {
+      mark = examples::mix(mark, static_cast<uint64_t>(pixels[i] * 255 + 0.5F) + 1);
+    }
+    mark = examples::mix(mark, static_cast<uint64_t>(images.numel()));
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(mark));
+  return text;
+}
+
 // What must be the same for a file to be gone on with; the number of networks may grow.
-nlohmann::ordered_json config_of(const Options& options, int64_t at_once) {
+nlohmann::ordered_json config_of(const Options& options, const examples::DataSet& data, int64_t at_once) {
   const examples::Protocol& p = options.protocol;
   return {{"model", p.model},
           {"hidden", p.hidden},
@@ -140,6 +157,9 @@ nlohmann::ordered_json config_of(const Options& options, int64_t at_once) {
           {"batch_size", p.batch_size},
           {"seed", p.seed},
           {"data", options.data},
+          {"train_images", data.train.size()},
+          {"test_images", data.test.size()},
+          {"fingerprint of the images", fingerprint(data)},
           {"at_once", at_once},
           {"bins", options.bins},
           {"initialisers", examples::initialiser_names()}};
@@ -210,7 +230,7 @@ class Population {
 
  private:
   dynascope::RunDescription describe(examples::Workers& workers) {
-    const auto config = config_of(options_, at_once_);
+    const auto config = config_of(options_, data_, at_once_);
     dynascope::RunDescription description = trainer_.describe();
     description.config = config.dump();
     description.title = options_.protocol.model + " networks on " + options_.data;

@@ -160,6 +160,15 @@ def test_another_population_is_refused(data, small, option, value, complaint):
     assert content(path) == before
 
 
+def test_other_images_are_refused(data, small, tmp_path):
+    for name in ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]:
+        content_of = bytearray((data / name).read_bytes())
+        content_of[16:] = content_of[:15:-1] if "images" in name else content_of[16:]
+        (tmp_path / name).write_bytes(content_of)
+    done = run(tmp_path, small, nets=4)
+    assert done.returncode == 2 and "its fingerprint of the images is" in done.stderr, done.stderr
+
+
 def test_networks_that_diverge_are_counted(data, tmp_path):
     path = tmp_path / "pop.h5"
     done = run(data, path, nets=6, init="normal", scale=1e12)
