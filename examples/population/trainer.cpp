@@ -16,7 +16,7 @@
 namespace examples {
 namespace {
 
-// Position of a layer's value of a member whose layout has no histogram or one.
+// A layer's value in the block of a member.
 double value_of(const std::vector<std::byte>& block, const dynascope::Span& span, size_t layer) {
   double value = 0;
   std::memcpy(&value, block.data() + static_cast<size_t>(span.offset) + layer * sizeof value, sizeof value);
