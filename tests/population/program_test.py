@@ -121,7 +121,8 @@ def test_killed_and_started_again_it_makes_the_same_population(data, tmp_path):
 
 def test_no_worker_outlives_the_program(data, tmp_path):
     process = subprocess.Popen(command(data, tmp_path / "pop.h5", nets=4000, jobs=2, hidden=64))
-    time.sleep(1.0)
+    while not (tmp_path / "pop.h5").exists() and process.poll() is None:
+        time.sleep(0.01)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
     assert len(children.split()) == 2
     process.send_signal(signal.SIGKILL)
