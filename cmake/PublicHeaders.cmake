@@ -10,6 +10,7 @@ set(DYNASCOPE_RUNFILE_HEADERS
     monitor_options
     monitor_status
     option
+    population_file
     progress_bar
     recover
     row_layout

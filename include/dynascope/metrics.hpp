@@ -67,4 +67,19 @@ DYNASCOPE_API LinkWeights link_weights(const Network& network, const MetricOptio
 /// Host work only; reads no parameter. Of one replica, where there are more.
 DYNASCOPE_API std::vector<NodeLayerInfo> node_layer_info(const Network& network, const MetricOptions& options = {});
 
+/// What a row of `network` holds: layers, connections, what was skipped, where it is measured. Histograms are off; who
+/// wants them sets `histogram`, `histogram_bins` and `histogram_edges`.
+///
+/// Host work only; reads no parameter. Of one replica, where there are more.
+DYNASCOPE_API RunDescription describe(const Network& network, const MetricOptions& options = {});
+
+/// All that `description` lays out (RowLayout) of every replica, measured in one call: the members of a population
+/// file, ready to be written.
+///
+/// Waits for the device.
+/// @param description  from describe(), of this network or one of its shape
+/// @return uint8 (replicas, RowLayout::bytes()) on the CPU; one row where there is no replica axis
+/// @throws Error as node_strength, or when the description is of another network
+DYNASCOPE_API at::Tensor measure_rows(const Network& network, const RunDescription& description);
+
 }  // namespace dynascope

@@ -24,8 +24,8 @@ struct Recovered {
   std::string damage;  ///< what could not be read; empty where nothing was lost
 };
 
-/// Makes a finished run file, which any HDF5 tool opens, of one that was left behind by a killed process, is still
-/// growing, or is whole.
+/// Makes a finished run file or population file (whose members are the rows), which any HDF5 tool opens, of one that
+/// was left behind by a killed process, is still growing, or is whole.
 ///
 /// The run is only ever opened for reading. The copy is made anew, object by object and row by row, rather than
 /// patched: what a half-dead file says about free space is not believed, and nothing that the schema does not know

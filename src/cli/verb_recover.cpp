@@ -40,7 +40,7 @@ void add_recover(CLI::App& app, Job& job) {
   auto paths = std::make_shared<Paths>();
   CLI::App* verb = app.add_subcommand(
       "recover", "Make a finished run file of what a killed process left behind; RUN stays as it is");
-  verb->add_option("RUN", paths->run, "Run file, whole, growing or left behind; only ever read")
+  verb->add_option("RUN", paths->run, "Run or population file, whole, growing or left behind; only ever read")
       ->required()
       ->type_name("");
   verb->add_option("-o,--output", paths->to, "The new file; must not exist")->required()->type_name("FILE");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// dynascope validate: every rule of docs/run-file.md, a line per rule that the file breaks.
+// dynascope validate: every rule of docs/run-file.md or docs/population-file.md, a line per rule that the file breaks.
 #include "format.hpp"
 #include "run_view.hpp"
 #include "verb.hpp"
@@ -40,12 +40,12 @@ int report(const ValidateOptions& options, const Output& output) {
 
 void add_validate(CLI::App& app, Job& job) {
   auto options = std::make_shared<ValidateOptions>();
-  CLI::App* verb =
-      app.add_subcommand("validate", "Check a run file against its schema: a line per rule that it breaks");
-  verb->add_option("RUN", options->path, "Run file, finished or not")->required()->type_name("");
+  CLI::App* verb = app.add_subcommand(
+      "validate", "Check a run or population file against its schema: a line per rule that it breaks");
+  verb->add_option("RUN", options->path, "Run or population file, finished or not")->required()->type_name("");
   verb->add_flag("--json", options->json, "Print JSON");
   verb->footer(
-      "Exit status: 0 valid, 1 rules are broken, 2 no run file at all.\n\n"
+      "Exit status: 0 valid, 1 rules are broken, 2 no such file at all.\n\n"
       "Example:\n  dynascope validate run.h5");
   verb->callback([options, &job] {
     job.reads = options->path;

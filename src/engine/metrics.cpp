@@ -4,14 +4,19 @@
 #include "plan.hpp"
 #include "replicas.hpp"
 
+#include <dynascope/error.hpp>
 #include <dynascope/metrics.hpp>
+#include <dynascope/row_layout.hpp>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <torch/version.h>
 
+#include <cstring>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dynascope {
@@ -91,6 +96,46 @@ class Measured {
   at::Tensor row_;
 };
 
+// Spans that all layers share, or those that single node or weight layers have, by their place among these.
+std::vector<Span> spans_in(const RowLayout& layout, const std::string& group, bool of_one_layer) {
+  std::vector<Span> found;
+  for (const Span& span : layout.spans()) {
+    const size_t last = span.path.rfind('/');
+    if (span.path.rfind(group, 0) == 0 && (last >= group.size()) == of_one_layer) {
+      found.push_back(span);
+    }
+  }
+  return found;
+}
+
+// The row of networks that stand side by side, taken apart: `rows` is (replicas, one.bytes()).
+void part(const RowLayout& one, const RowLayout& all, const uint8_t* row, int64_t replicas, uint8_t* rows) {
+  for (const std::string group : {"/nodes/", "/links/"}) {
+    for (const bool of_one_layer : {false, true}) {
+      const auto to = spans_in(one, group, of_one_layer);
+      const auto from = spans_in(all, group, of_one_layer);
+      const int64_t wanted = of_one_layer ? replicas : 1;
+      if (static_cast<int64_t>(from.size()) != static_cast<int64_t>(to.size()) * wanted) {
+        throw Error("the description is of another network: it has " + std::to_string(to.size()) + " datasets in " +
+                    group + ", and " + std::to_string(replicas) + " networks have " + std::to_string(from.size()));
+      }
+      for (int64_t replica = 0; replica < replicas; ++replica) {
+        for (size_t i = 0; i < to.size(); ++i) {
+          const Span& source = from[of_one_layer ? static_cast<size_t>(replica) * to.size() + i : i];
+          const int64_t bytes = to[i].count * size_of(to[i].type);
+          if (source.count != to[i].count * (of_one_layer ? 1 : replicas)) {
+            throw Error("the description is of another network: " + to[i].path + " has " + std::to_string(to[i].count) +
+                        " values in it, " + source.path + " of " + std::to_string(replicas) + " networks " +
+                        std::to_string(source.count));
+          }
+          std::memcpy(rows + replica * one.bytes() + to[i].offset,
+                      row + source.offset + (of_one_layer ? 0 : replica * bytes), static_cast<size_t>(bytes));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<at::Tensor> node_strength(const Network& network, const MetricOptions& options) {
@@ -116,6 +161,42 @@ LinkWeights link_weights(const Network& network, const MetricOptions& options) {
 std::vector<NodeLayerInfo> node_layer_info(const Network& network, const MetricOptions& options) {
   const bool stacked = engine::replicas_of(network).has_value();
   return engine::Plan(stacked ? engine::first_replica(network) : network, only(options)).description().node_layers;
+}
+
+RunDescription describe(const Network& network, const MetricOptions& options) {
+  const bool stacked = engine::replicas_of(network).has_value();
+  const engine::Plan plan(stacked ? engine::first_replica(network) : network, only(options));
+  const auto backend = engine::make_backend(plan, 0);
+  RunDescription description = plan.description();
+  description.device = backend->device();
+  description.backend = backend->name();
+  description.torch_version = TORCH_VERSION;
+  return description;
+}
+
+at::Tensor measure_rows(const Network& network, const RunDescription& description) {
+  const auto replicas = engine::replicas_of(network);
+  const int64_t count = replicas.value_or(1);
+  engine::PlanOptions options;
+  options.metrics = description.metrics;
+  options.components = description.components;
+  options.histogram = description.histogram;
+  options.histogram_bins = description.histogram_bins;
+  engine::Plan plan(replicas ? engine::side_by_side(network, count) : network, options);
+  const bool histogram = description.histogram != Histogram::kOff;
+  if (histogram) {
+    std::vector<double> edges;
+    for (int64_t replica = 0; replica < count; ++replica) {
+      edges.insert(edges.end(), description.histogram_edges.begin(), description.histogram_edges.end());
+    }
+    plan.set_histogram_edges(std::move(edges));
+  }
+  engine::compute_weights(plan.network());
+  const at::Tensor all = engine::make_backend(plan, 0)->measure_to_tensor(histogram).cpu();
+  const RowLayout layout(description);
+  at::Tensor rows = at::zeros({count, layout.bytes()}, at::TensorOptions().dtype(at::kByte));
+  part(layout, plan.layout(), all.const_data_ptr<uint8_t>(), count, rows.mutable_data_ptr<uint8_t>());
+  return rows;
 }
 
 }  // namespace dynascope

@@ -56,8 +56,11 @@ std::string progress_line(const Progress& progress, int64_t width) {
   if (fraction >= 0) {
     line += " " + bar(fraction);
   }
-  line += " step " + of_total(progress.steps_in_epoch, progress.steps_per_epoch);
-  if (progress.seconds > 0) {
+  const bool steps = progress.steps_done > 0 || progress.steps_per_epoch > 0;
+  if (steps || progress.epochs_done == 0) {
+    line += " step " + of_total(progress.steps_in_epoch, progress.steps_per_epoch);
+  }
+  if (steps && progress.seconds > 0) {
     line += ", " + number("%.4g", static_cast<double>(progress.steps_done) / progress.seconds) + " steps/s";
   }
   if (fraction > 0 && fraction < 1) {

@@ -38,8 +38,9 @@ size_t cut_length(const std::string& text, size_t limit) {
 
 }  // namespace
 
-Appender::Column Appender::open(hid_t file, const std::string& path, hid_t type, std::vector<int64_t> row,
-                                size_t element_bytes) {
+template <class R>
+typename Appender<R>::Column Appender<R>::open(hid_t file, const std::string& path, hid_t type,
+                                               std::vector<int64_t> row, size_t element_bytes) {
   Column column{h5::open_to_append(file, path), path, type, {row.begin(), row.end()}, element_bytes};
   for (const int64_t size : row) {
     column.bytes *= static_cast<size_t>(size);
@@ -47,38 +48,48 @@ Appender::Column Appender::open(hid_t file, const std::string& path, hid_t type,
   return column;
 }
 
+template <class R>
 template <class T>
-Appender::Column Appender::open(hid_t file, const std::string& path) {
+typename Appender<R>::Column Appender<R>::open(hid_t file, const std::string& path) {
   return open(file, path, h5::native<T>(), {}, sizeof(T));
 }
 
-Appender::Appender(hid_t file, const RunDescription& description, const RowLayout& layout)
-    : spans_(layout.spans()),
-      block_bytes_(layout.bytes()),
-      step_(open<int64_t>(file, "/step")),
-      epoch_(open<int64_t>(file, "/epoch")),
-      epoch_end_(open<uint8_t>(file, "/epoch_end")),
-      time_(open<double>(file, "/time")),
-      snapshot_(open<double>(file, "/cost/snapshot")),
-      dropped_(open<int64_t>(file, "/cost/dropped")),
-      message_type_(h5::string_type(schema::kMessageBytes)),
-      event_(open<int64_t>(file, "/events/event")),
-      event_step_(open<int64_t>(file, "/events/step")),
-      event_time_(open<double>(file, "/events/time")),
-      event_code_(open<int32_t>(file, "/events/code")),
-      event_value_(open<double>(file, "/events/value")),
-      event_message_(open(file, "/events/message", message_type_.get(), {}, schema::kMessageBytes)),
-      committed_(h5::open_dataset(file, "/committed")) {
+template <class R>
+typename Appender<R>::Events Appender<R>::open_events(hid_t file) {
+  h5::Id type = h5::string_type(schema::kMessageBytes);
+  Column message = open(file, "/events/message", type.get(), {}, schema::kMessageBytes);
+  return {std::move(type),
+          open<int64_t>(file, "/events/event"),
+          open<int64_t>(file, "/events/step"),
+          open<double>(file, "/events/time"),
+          open<int32_t>(file, "/events/code"),
+          open<double>(file, "/events/value"),
+          std::move(message)};
+}
+
+template <class R>
+Appender<R>::Appender(hid_t file, const RunDescription& description, const RowLayout& layout)
+    : spans_(layout.spans()), block_bytes_(layout.bytes()), committed_(h5::open_dataset(file, "/committed")) {
+  const FileKind& kind = kind_of<R>();
+  for (const FileKind::Index& column : kind.index) {
+    index_.push_back(column.type == Stored::kFloat64 ? open<double>(file, column.path)
+                     : column.type == Stored::kUint8 ? open<uint8_t>(file, column.path)
+                                                     : open<int64_t>(file, column.path));
+  }
+  if (kind.one_training) {
+    event_columns_ = open_events(file);
+  }
   for (const Span& span : spans_) {
     columns_.push_back(
         open(file, span.path, memory_type(span.type), span.shape, static_cast<size_t>(size_of(span.type))));
   }
   for (const std::string& key : description.scalars) {
-    scalars_.push_back(open<double>(file, schema::scalar_path(key)));
+    scalars_.push_back(open<double>(file, kind.scalar_path(key)));
   }
 }
 
-void Appender::put(const Column& column, uint64_t first, uint64_t count, const void* values) {
+template <class R>
+void Appender<R>::put(const Column& column, uint64_t first, uint64_t count, const void* values) {
   h5::Dims dims{first + count};
   dims.insert(dims.end(), column.row.begin(), column.row.end());
   h5::set_extent(column.dataset.get(), dims, column.path);
@@ -91,8 +102,9 @@ void Appender::put(const Column& column, uint64_t first, uint64_t count, const v
   h5::write(column.dataset.get(), column.type, memory.get(), place.get(), values, column.path);
 }
 
+template <class R>
 template <class T, class List, class Get>
-void Appender::put(const Column& column, uint64_t first, const List& list, Get get) {
+void Appender<R>::put(const Column& column, uint64_t first, const List& list, Get get) {
   std::vector<T> values;
   values.reserve(list.size());
   for (const auto& item : list) {
@@ -101,7 +113,8 @@ void Appender::put(const Column& column, uint64_t first, const List& list, Get g
   put(column, first, values.size(), values.data());
 }
 
-void Appender::put_span(const Column& column, const Span& span, const std::vector<Row>& rows) {
+template <class R>
+void Appender<R>::put_span(const Column& column, const Span& span, const std::vector<R>& rows) {
   const size_t piece = std::clamp<size_t>(kGatherBytes / std::max<size_t>(column.bytes, 1), 1, rows.size());
   for (size_t first = 0; first < rows.size(); first += piece) {
     const size_t count = std::min(piece, rows.size() - first);
@@ -117,25 +130,37 @@ void Appender::put_span(const Column& column, const Span& span, const std::vecto
   }
 }
 
-void Appender::append(const std::vector<Row>& rows) {
+template <class R>
+void Appender<R>::put_index(const Column& column, const Field<R>& field, const std::vector<R>& rows) {
+  if (const auto* integer = std::get_if<int64_t R::*>(&field)) {
+    put<int64_t>(column, rows_, rows, [&](const R& row) { return row.**integer; });
+  } else if (const auto* number = std::get_if<double R::*>(&field)) {
+    put<double>(column, rows_, rows, [&](const R& row) { return row.**number; });
+  } else if (const auto* flag = std::get_if<bool R::*>(&field)) {
+    put<uint8_t>(column, rows_, rows, [&](const R& row) { return uint8_t{row.**flag}; });
+  } else {
+    auto next = static_cast<int64_t>(rows_);
+    put<int64_t>(column, rows_, rows, [&](const R&) { return next++; });
+  }
+}
+
+template <class R>
+void Appender<R>::append(const std::vector<R>& rows) {
   if (rows.empty()) {
     return;
   }
-  for (const Row& row : rows) {
+  for (const R& row : rows) {
     if (row.scalars.size() != scalars_.size() || (row.values == nullptr && block_bytes_ > 0)) {
-      throw Error("a row of this run has " + std::to_string(scalars_.size()) + " scalars and a block of values, got " +
-                  std::to_string(row.scalars.size()) + " scalars and " +
+      throw Error("a row of this " + std::string(kind_of<R>().whole) + " has " + std::to_string(scalars_.size()) +
+                  " scalars and a block of values, got " + std::to_string(row.scalars.size()) + " scalars and " +
                   (row.values == nullptr ? "no block" : "a block"));
     }
   }
-  put<int64_t>(step_, rows_, rows, [](const Row& row) { return row.step; });
-  put<int64_t>(epoch_, rows_, rows, [](const Row& row) { return row.epoch; });
-  put<uint8_t>(epoch_end_, rows_, rows, [](const Row& row) { return uint8_t{row.epoch_end}; });
-  put<double>(time_, rows_, rows, [](const Row& row) { return row.time; });
-  put<double>(snapshot_, rows_, rows, [](const Row& row) { return row.snapshot_seconds; });
-  put<int64_t>(dropped_, rows_, rows, [](const Row& row) { return row.dropped; });
+  for (size_t i = 0; i < index_.size(); ++i) {
+    put_index(index_[i], fields_of<R>()[i], rows);
+  }
   for (size_t i = 0; i < scalars_.size(); ++i) {
-    put<double>(scalars_[i], rows_, rows, [i](const Row& row) { return canonical(row.scalars[i]); });
+    put<double>(scalars_[i], rows_, rows, [i](const R& row) { return canonical(row.scalars[i]); });
   }
   for (size_t i = 0; i < columns_.size(); ++i) {
     put_span(columns_[i], spans_[i], rows);
@@ -143,32 +168,41 @@ void Appender::append(const std::vector<Row>& rows) {
   rows_ += rows.size();
 }
 
-void Appender::append(const std::vector<Event>& events) {
+template <class R>
+void Appender<R>::append(const std::vector<Event>& events) {
   if (events.empty()) {
     return;
   }
   int64_t next = static_cast<int64_t>(events_);
-  put<int64_t>(event_, events_, events, [&next](const Event&) { return next++; });
-  put<int64_t>(event_step_, events_, events, [](const Event& event) { return event.step; });
-  put<double>(event_time_, events_, events, [](const Event& event) { return event.time; });
-  put<double>(event_value_, events_, events, [](const Event& event) { return canonical(event.value); });
+  put<int64_t>(event_columns_->event, events_, events, [&next](const Event&) { return next++; });
+  put<int64_t>(event_columns_->step, events_, events, [](const Event& event) { return event.step; });
+  put<double>(event_columns_->time, events_, events, [](const Event& event) { return event.time; });
+  put<double>(event_columns_->value, events_, events, [](const Event& event) { return canonical(event.value); });
   std::vector<char> messages(events.size() * schema::kMessageBytes, '\0');
   for (size_t i = 0; i < events.size(); ++i) {
     const std::string& message = events[i].message;
     std::memcpy(messages.data() + i * schema::kMessageBytes, message.data(),
                 cut_length(message, schema::kMessageBytes));
   }
-  put(event_message_, events_, events.size(), messages.data());
+  put(event_columns_->message, events_, events.size(), messages.data());
 }
 
-void Appender::append_codes(const std::vector<Event>& events) {
+template <class R>
+void Appender<R>::append_codes(const std::vector<Event>& events) {
   if (events.empty()) {
     return;
   }
-  put<int32_t>(event_code_, events_, events, [](const Event& event) { return static_cast<int32_t>(event.code); });
+  put<int32_t>(event_columns_->code, events_, events,
+               [](const Event& event) { return static_cast<int32_t>(event.code); });
   events_ += events.size();
 }
 
-void Appender::commit() { h5::write(committed_.get(), h5::native<uint64_t>(), H5S_ALL, H5S_ALL, &rows_, "/committed"); }
+template <class R>
+void Appender<R>::commit() {
+  h5::write(committed_.get(), h5::native<uint64_t>(), H5S_ALL, H5S_ALL, &rows_, "/committed");
+}
+
+template class Appender<Row>;
+template class Appender<Member>;
 
 }  // namespace dynascope

@@ -43,11 +43,11 @@ void index_scale(Maker& maker, const std::string& path, int64_t size, const char
   maker.values(path, counting(size), {Axis{path, size}}, {long_name, "1"});
 }
 
-void root_attributes(hid_t file, const RunDescription& description, const RunProvenance& from) {
+void root_attributes(hid_t file, const FileKind& kind, const RunDescription& description, const RunProvenance& from) {
   const MetricOptions& metrics = description.metrics;
   const auto text = [&](const char* name, std::string_view value) { h5::write_attribute(file, name, value); };
-  text("schema", schema::kSchema);
-  text("schema_version", schema::kVersion);
+  text("schema", kind.schema);
+  text("schema_version", kind.version);
   text("definitions_version", from.definitions_version);
   text("creator_version", from.creator_version);
   text("created", from.created);
@@ -69,16 +69,22 @@ void root_attributes(hid_t file, const RunDescription& description, const RunPro
   text("Conventions", schema::kConventions);
 }
 
-void row_columns(Maker& maker) {
-  const Axis step{"/step"};
-  maker.growing("/step", h5::element<int64_t>(), {step}, {"optimizer steps done; 0 = before training", "1"});
-  maker.growing("/epoch", h5::element<int64_t>(), {step},
-                {"epoch under way or closed by the row; 0 = before training", "1"});
-  maker.growing("/epoch_end", h5::element<uint8_t>(), {step}, {"1 where the row closes an epoch, and in row 0", "1"});
-  maker.growing("/time", h5::element<double>(), {step}, {"seconds since training began", "s"});
-  maker.group("/cost");
-  maker.growing("/cost/snapshot", h5::element<double>(), {step}, {"seconds that the snapshot took", "s"});
-  maker.growing("/cost/dropped", h5::element<int64_t>(), {step}, {"rows dropped before this one", "1"});
+h5::Element element_of(Stored type) {
+  return type == Stored::kFloat64 ? h5::element<double>()
+         : type == Stored::kUint8 ? h5::element<uint8_t>()
+                                  : h5::element<int64_t>();
+}
+
+void row_index(Maker& maker, const FileKind& kind) {
+  std::string_view last;
+  for (const FileKind::Index& column : kind.index) {
+    const std::string_view group = group_of(column.path);
+    if (group != last) {
+      maker.group(std::string(group));
+    }
+    last = group;
+    maker.growing(column.path, element_of(column.type), {Axis{kind.scale()}}, {column.long_name, column.units});
+  }
 }
 
 void node_layer(Maker& maker, const std::string& path, const NodeLayerInfo& layer) {
@@ -173,21 +179,24 @@ void events(Maker& maker) {
   maker.growing_strings("/events/message", schema::kMessageBytes, event, {"what happened, in words", "1"});
 }
 
-void scalars(Maker& maker, const RunDescription& description) {
-  maker.group("/scalars");
+void scalars(Maker& maker, const FileKind& kind, const RunDescription& description) {
+  if (!kind.has_index_in(kind.scalars)) {
+    maker.group(kind.scalars);
+  }
   for (const std::string& key : description.scalars) {
-    const h5::Id dataset = maker.growing(schema::scalar_path(key), h5::element<double>(), {Axis{"/step"}}, {key, "1"});
+    const h5::Id dataset =
+        maker.growing(kind.scalar_path(key), h5::element<double>(), {Axis{kind.scale()}}, {key, "1"});
     h5::write_attribute(dataset.get(), "name", key);
   }
 }
 
-void measured(Maker& maker, const RunDescription& description, const RowLayout& layout) {
+void measured(Maker& maker, const FileKind& kind, const RunDescription& description, const RowLayout& layout) {
   for (const Span& span : layout.spans()) {
     const schema::Column* column = schema::column(span.path);
     // A parameter has axes of its own, which no scale names; then its row axis has none either, as a dataset with
     // scales on some axes only makes netCDF refuse the whole file.
     const bool named = column != nullptr || span.shape.empty();
-    std::vector<Axis> axes{Axis{named ? "/step" : ""}};
+    std::vector<Axis> axes{Axis{named ? kind.scale() : ""}};
     for (size_t axis = 0; axis < span.shape.size(); ++axis) {
       axes.push_back({column != nullptr ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
     }
@@ -243,20 +252,22 @@ void sync_to_disk(const std::string& path) {
   }
 }
 
-void create_run(hid_t file, const RunDescription& description, const RowLayout& layout, const RunProvenance& provenance,
-                const h5::Packing& packing) {
+void create_whole(hid_t file, const FileKind& kind, const RunDescription& description, const RowLayout& layout,
+                  const RunProvenance& provenance, const h5::Packing& packing) {
   Maker maker(file, packing);
-  root_attributes(file, description, provenance);
+  root_attributes(file, kind, description, provenance);
   maker.values<uint64_t>("/committed", {0}, {}, {"rows that are complete", "1"});
-  row_columns(maker);
+  row_index(maker, kind);
   nodes(maker, description);
   links(maker, description);
   graph(maker, description);
-  scalars(maker, description);
-  maker.group("/parameters");
+  scalars(maker, kind, description);
   skipped(maker, description);
-  events(maker);
-  measured(maker, description, layout);
+  if (kind.one_training) {
+    maker.group("/parameters");
+    events(maker);
+  }
+  measured(maker, kind, description, layout);
 }
 
 }  // namespace dynascope

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "file_kind.hpp"
 #include "hdf5_handles.hpp"
 #include "maker.hpp"
 
@@ -20,11 +21,11 @@ std::string make_room(const std::string& path, bool overwrite);
 /// Forces a file to the disk. @throws Error
 void sync_to_disk(const std::string& path);
 
-/// Creates every object, attribute and dimension scale of a run file in the empty file `file`.
+/// Creates every object, attribute and dimension scale of a file of this kind in the empty file `file`.
 ///
 /// All of it exists before the first row, because objects made after the switch to single-writer-multiple-readers are
 /// not safe to read; no identifier but `file` is open afterwards, because the switch refuses open attributes.
-void create_run(hid_t file, const RunDescription& description, const RowLayout& layout, const RunProvenance& provenance,
-                const h5::Packing& packing = h5::kLive);
+void create_whole(hid_t file, const FileKind& kind, const RunDescription& description, const RowLayout& layout,
+                  const RunProvenance& provenance, const h5::Packing& packing = h5::kLive);
 
 }  // namespace dynascope

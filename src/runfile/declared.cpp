@@ -15,7 +15,10 @@ using Grows = Declared::Grows;
 
 class Declarer {
  public:
-  Declarer(const h5::InputFile& file, Findings& findings) : file_(file), findings_(findings) {}
+  Declarer(const h5::InputFile& file, const FileKind& kind, Findings& findings)
+      : file_(file), kind_(kind), findings_(findings) {
+    made_.kind = &kind;
+  }
 
   Declaration all() {
     rows();
@@ -24,9 +27,11 @@ class Declarer {
     attempt("/links/histogram", [&] { histogram(); });
     attempt("/graph/connection", [&] { graph(); });
     attempt("/skipped/item", [&] { skipped(); });
-    events();
-    attempt("/scalars", [&] { scalars(); });
-    attempt("/parameters", [&] { parameters(); });
+    attempt(kind_.scalars, [&] { scalars(); });
+    if (kind_.one_training) {
+      events();
+      attempt("/parameters", [&] { parameters(); });
+    }
     return std::move(made_);
   }
 
@@ -62,13 +67,12 @@ class Declarer {
 
   void rows() {
     constant("/committed", Stored::kUint64, {});
-    add("/step", {Stored::kInt64, Grows::kRows, {}, true, {}});
-    per_row("/epoch", Stored::kInt64);
-    per_row("/epoch_end", Stored::kUint8);
-    per_row("/time", Stored::kFloat64);
-    group("/cost");
-    per_row("/cost/snapshot", Stored::kFloat64);
-    per_row("/cost/dropped", Stored::kInt64);
+    for (const FileKind::Index& column : kind_.index) {
+      if (const std::string_view of = group_of(column.path); !of.empty()) {
+        group(std::string(of));
+      }
+      add(column.path, {column.type, Grows::kRows, {}, column.path == kind_.scale(), {}});
+    }
   }
 
   void nodes() {
@@ -198,8 +202,9 @@ class Declarer {
     constant(path + "_edges", Stored::kFloat64, {link, edge});
     add(path, {Stored::kInt64, Grows::kRows, {link, bin}, false, {"recorded"}});
     const std::string recorded = file_.text(file_.open(path).id.get(), path, "recorded").value_or("");
-    findings_.require(recorded == "epoch-ends" || recorded == "every-row", path,
-                      "attribute recorded must be epoch-ends or every-row, is '" + recorded + "'");
+    findings_.require(recorded == "every-row" || (kind_.one_training && recorded == "epoch-ends"), path,
+                      std::string("attribute recorded must be ") + (kind_.one_training ? "epoch-ends or " : "") +
+                          "every-row, is '" + recorded + "'");
     const h5::InputFile::Dataset edges = file_.open_rows(path + "_edges", {edge.size});
     const auto values = file_.read_rows<double>(edges, 0, edges.dims[0]);
     bool rising = true;
@@ -258,9 +263,12 @@ class Declarer {
   }
 
   void scalars() {
-    group("/scalars");
-    for (const std::string& link : file_.names("/scalars")) {
-      const std::string path = "/scalars/" + link;
+    group(kind_.scalars);
+    for (const std::string& link : file_.names(kind_.scalars)) {
+      const std::string path = std::string(kind_.scalars) + "/" + link;
+      if (!kind_.is_scalar(path)) {
+        continue;
+      }
       add(path, {Stored::kFloat64, Grows::kRows, {}, false, {"name"}});
       attempt(path, [&] { check_name(path, link); });
     }
@@ -284,12 +292,15 @@ class Declarer {
   }
 
   const h5::InputFile& file_;
+  const FileKind& kind_;
   Findings& findings_;
   Declaration made_;
 };
 
 }  // namespace
 
-Declaration declare(const h5::InputFile& file, Findings& findings) { return Declarer(file, findings).all(); }
+Declaration declare(const h5::InputFile& file, const FileKind& kind, Findings& findings) {
+  return Declarer(file, kind, findings).all();
+}
 
 }  // namespace dynascope

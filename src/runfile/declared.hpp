@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "file_kind.hpp"
 #include "findings.hpp"
 #include "input_file.hpp"
 
@@ -11,8 +12,6 @@
 #include <vector>
 
 namespace dynascope {
-
-enum class Stored { kFloat32, kFloat64, kUint8, kInt32, kInt64, kUint64, kText, kFloat };  // kFloat: either
 
 /// One axis of a dataset: how long, and the path of its scale ("" for none).
 struct DeclaredAxis {
@@ -32,14 +31,15 @@ struct Declared {
   std::set<std::string> attributes;  ///< besides those that every dataset has
 };
 
-/// Everything that a run file must hold, and nothing else may be in it.
+/// Everything that a file of this kind must hold, and nothing else may be in it.
 struct Declaration {
+  const FileKind* kind = nullptr;
   std::map<std::string, Declared> datasets;
   std::map<std::string, std::set<std::string>> groups;  ///< path -> names of its attributes
 };
 
-/// What the run file must hold, given the names of its layers, their shapes and its options. Where the file does not
-/// tell them, that is a finding, and the rest is declared all the same.
-Declaration declare(const h5::InputFile& file, Findings& findings);
+/// What a file of this kind must hold, given the names of its layers, their shapes and its options. Where the file does
+/// not tell them, that is a finding, and the rest is declared all the same.
+Declaration declare(const h5::InputFile& file, const FileKind& kind, Findings& findings);
 
 }  // namespace dynascope

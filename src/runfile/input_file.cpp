@@ -134,7 +134,7 @@ InputFile::Dataset InputFile::open(const std::string& object) const {
   }
   const Shape shape = shape_of(dataset.id.get());
   if (shape.elsewhere) {
-    refuse(object + " keeps its data outside this file, which a run file does not");
+    refuse(object + " keeps its data outside this file, which no file of ours does");
   }
   if (shape.kind != H5T_INTEGER && shape.kind != H5T_FLOAT && shape.kind != H5T_STRING) {
     refuse(object + " must hold numbers or fixed-length strings");

@@ -66,6 +66,8 @@ class ObjectRules {
   }
 
  private:
+  std::string kind_name() const { return declaration_.kind->name; }
+
   bool require(bool holds, const std::string& object, const std::string& message) {
     return findings_.require(holds, object, message);
   }
@@ -77,7 +79,7 @@ class ObjectRules {
       const std::string path = folder + name;
       const bool is_group = declaration_.groups.count(path) == 1;
       const auto dataset = declaration_.datasets.find(path);
-      if (!require(is_group || dataset != declaration_.datasets.end(), path, "is not part of a run file")) {
+      if (!require(is_group || dataset != declaration_.datasets.end(), path, "is not part of a " + kind_name())) {
         continue;
       }
       found_.insert(path);
@@ -105,7 +107,7 @@ class ObjectRules {
       }
     }
     require(missing.empty(), path, "has no attribute " + listed(missing));
-    require(extra.empty(), path, "has attributes that are not part of a run file: " + listed(extra));
+    require(extra.empty(), path, "has attributes that are not part of a " + kind_name() + ": " + listed(extra));
   }
 
   void check_dataset(const std::string& path, const Declared& declared) {
@@ -210,7 +212,8 @@ class ObjectRules {
     // A parameter with axes of its own has no scale at all.
     const bool bare = !declared.axes.empty() && declared.axes.front().scale.empty();
     if (declared.grows != Grows::kNot) {
-      scales.emplace_back(bare ? "" : declared.grows == Grows::kRows ? "/step" : "/events/event");
+      const std::string& rows = declaration_.kind->scale();
+      scales.push_back(bare ? "" : declared.grows == Grows::kRows ? rows : "/events/event");
     }
     for (const DeclaredAxis& axis : declared.axes) {
       scales.push_back(axis.scale);

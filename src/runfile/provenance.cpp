@@ -66,9 +66,9 @@ std::string command_line() {
   return command.substr(0, kLongestCommand);
 }
 
-RunProvenance of_this_process() {
+RunProvenance of_this_process(const FileKind& kind) {
   RunProvenance made;
-  made.schema_version = schema::kVersion;
+  made.schema_version = kind.version;
   made.definitions_version = schema::kDefinitionsVersion;
   made.creator_version = DYNASCOPE_VERSION;
   made.created = now_utc();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "file_kind.hpp"
+
 #include <dynascope/run_file.hpp>
 
 #include <string>
@@ -14,7 +16,7 @@ std::string host_name();
 std::string command_line();  ///< of this process, arguments with spaces quoted; empty where the system does not tell
 
 /// For a file that this process creates.
-RunProvenance of_this_process();
+RunProvenance of_this_process(const FileKind& kind);
 
 /// For a file that this process makes of another: the run stays who it was, and its history grows by a line.
 RunProvenance continued(RunProvenance from, const std::string& what);

@@ -3,11 +3,13 @@
 
 #include "schema.hpp"
 
+#include <dynascope/population_file.hpp>
 #include <dynascope/row_layout.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <charconv>
+#include <cstdlib>
 #include <initializer_list>
 #include <iterator>
 #include <string>
@@ -191,35 +193,51 @@ void read_parameters(const InputFile& file, RunDescription& run) {
   }
 }
 
-void read_scalars(const InputFile& file, RunDescription& run) {
-  for (const std::string& link : file.names("/scalars")) {
-    run.scalars.push_back(true_name(file, file.open("/scalars/" + link), link));
+void read_scalars(const InputFile& file, const FileKind& kind, RunDescription& run) {
+  for (const std::string& link : file.names(kind.scalars)) {
+    const std::string path = std::string(kind.scalars) + "/" + link;
+    if (kind.is_scalar(path)) {
+      run.scalars.push_back(true_name(file, file.open(path), link));
+    }
   }
 }
 
-void check_version(const InputFile& file, const std::string& version) {
+int major_of(const std::string& version) { return std::atoi(version.c_str()); }
+
+void check_version(const InputFile& file, const FileKind& kind, const std::string& version) {
   int major = 0;
   const auto parsed = std::from_chars(version.data(), version.data() + version.size(), major);
   if (parsed.ec != std::errc() || parsed.ptr == version.data() + version.size() || *parsed.ptr != '.' || major < 1) {
-    file.refuse("schema_version must be a version like " + std::string(schema::kVersion) + ", got '" + version + "'");
+    file.refuse("schema_version must be a version like " + std::string(kind.version) + ", got '" + version + "'");
   }
-  if (major > schema::kMajorVersion) {
+  if (major > major_of(kind.version)) {
     file.refuse("it follows schema version " + version + ", and this program reads up to " +
-                std::to_string(schema::kMajorVersion) + ".x; use a newer Dynascope");
+                std::to_string(major_of(kind.version)) + ".x; use a newer Dynascope");
   }
 }
 
 }  // namespace
 
-RunProvenance read_provenance(const InputFile& file) {
+const FileKind& read_kind(const InputFile& file) {
   const auto schema_name = file.text(file.get(), "/", "schema");
-  if (schema_name != schema::kSchema) {
-    file.refuse("it is no run file: attribute schema must be '" + std::string(schema::kSchema) + "', got " +
+  const FileKind* kind = schema_name ? find_kind(*schema_name) : nullptr;
+  if (kind == nullptr) {
+    file.refuse("it is no run file and no population file: attribute schema must be '" +
+                std::string(kind_of<Row>().schema) + "' or '" + kind_of<Member>().schema + "', got " +
+                (schema_name ? "'" + *schema_name + "'" : "none"));
+  }
+  return *kind;
+}
+
+RunProvenance read_provenance(const InputFile& file, const FileKind& kind) {
+  const auto schema_name = file.text(file.get(), "/", "schema");
+  if (schema_name != kind.schema) {
+    file.refuse("it is no " + std::string(kind.name) + ": attribute schema must be '" + kind.schema + "', got " +
                 (schema_name ? "'" + *schema_name + "'" : "none"));
   }
   RunProvenance provenance;
   provenance.schema_version = required_text(file, file.get(), "/", "schema_version");
-  check_version(file, provenance.schema_version);
+  check_version(file, kind, provenance.schema_version);
   provenance.definitions_version = optional_text(file, "definitions_version");
   provenance.creator_version = optional_text(file, "creator_version");
   provenance.created = optional_text(file, "created");
@@ -230,7 +248,7 @@ RunProvenance read_provenance(const InputFile& file) {
   return provenance;
 }
 
-RunDescription read_description(const InputFile& file) {
+RunDescription read_description(const InputFile& file, const FileKind& kind) {
   RunDescription run;
   run.metrics = read_metrics(file);
   run.torch_version = optional_text(file, "torch_version");
@@ -245,9 +263,11 @@ RunDescription read_description(const InputFile& file) {
   read_histogram(file, run);
   read_graph(file, run);
   read_skipped(file, run);
-  read_parameters(file, run);
-  read_scalars(file, run);
-  schema::check(run, file.path());
+  if (kind.one_training) {
+    read_parameters(file, run);
+  }
+  read_scalars(file, kind, run);
+  schema::check(kind, run, file.path());
   return run;
 }
 

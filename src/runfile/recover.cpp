@@ -20,12 +20,13 @@ namespace dynascope {
 namespace {
 
 // Copies rows until the first that cannot be read, which `recovered` then tells.
-void copy_rows(RowReader& from, Appender& to, h5::OutputFile& file, Recovered& recovered) {
+template <class R>
+void copy_rows(RowReader<R>& from, Appender<R>& to, h5::OutputFile& file, Recovered& recovered) {
   const auto committed = static_cast<uint64_t>(recovered.committed);
   uint64_t at_once = from.rows_at_once();
   while (to.rows() < committed) {
     const uint64_t count = std::min(at_once, committed - to.rows());
-    const std::vector<Row>* rows = nullptr;
+    const std::vector<R>* rows = nullptr;
     try {
       rows = &from.rows(to.rows(), count);
     } catch (const Error& error) {
@@ -41,7 +42,8 @@ void copy_rows(RowReader& from, Appender& to, h5::OutputFile& file, Recovered& r
   }
 }
 
-void copy_events(const h5::InputFile& from, Appender& to, Recovered& recovered) {
+template <class R>
+void copy_events(const h5::InputFile& from, Appender<R>& to, Recovered& recovered) {
   std::vector<Event> events;
   try {
     events = read_events(from);
@@ -53,23 +55,27 @@ void copy_events(const h5::InputFile& from, Appender& to, Recovered& recovered) 
   recovered.events = static_cast<int64_t>(events.size());
 }
 
+template <class R>
 Recovered copy(const h5::InputFile& run, h5::OutputFile& file, const RecoverOptions& options) {
-  const RunProvenance provenance = read_provenance(run);
-  if (provenance.schema_version != schema::kVersion) {
-    run.refuse("it follows schema version " + provenance.schema_version + ", and a copy would follow " +
-               schema::kVersion + "; use the Dynascope that wrote it");
+  const FileKind& kind = kind_of<R>();
+  const RunProvenance provenance = read_provenance(run, kind);
+  if (provenance.schema_version != kind.version) {
+    run.refuse("it follows schema version " + provenance.schema_version + ", and a copy would follow " + kind.version +
+               "; use the Dynascope that wrote it");
   }
-  const RunDescription description = read_description(run);
+  const RunDescription description = read_description(run, kind);
   const RowLayout layout(description);
   Recovered recovered;
-  recovered.committed = static_cast<int64_t>(committed_rows(run));
-  recovered.uncommitted = static_cast<int64_t>(run.open_rows("/step", {}).dims[0]) - recovered.committed;
-  create_run(file.get(), description, layout, provenance::continued(provenance, "recovered"),
-             options.compress() ? h5::kArchive : h5::kLive);
-  Appender appender(file.get(), description, layout);
-  RowReader reader(run, description, layout);
+  recovered.committed = static_cast<int64_t>(committed_rows(run, kind));
+  recovered.uncommitted = static_cast<int64_t>(run.open_rows(kind.scale(), {}).dims[0]) - recovered.committed;
+  create_whole(file.get(), kind, description, layout, provenance::continued(provenance, "recovered"),
+               options.compress() ? h5::kArchive : h5::kLive);
+  Appender<R> appender(file.get(), description, layout);
+  RowReader<R> reader(run, description, layout);
   copy_rows(reader, appender, file, recovered);
-  copy_events(run, appender, recovered);
+  if (kind.one_training) {
+    copy_events(run, appender, recovered);
+  }
   appender.commit();
   recovered.rows = static_cast<int64_t>(appender.rows());
   return recovered;
@@ -85,7 +91,8 @@ Recovered recover(const std::string& run, const std::string& to, const RecoverOp
     const std::string part = make_room(path + ".part", true);
     h5::OutputFile file(part);
     try {
-      Recovered recovered = copy(from, file, options);
+      Recovered recovered =
+          read_kind(from).one_training ? copy<Row>(from, file, options) : copy<Member>(from, file, options);
       file.close();
       sync_to_disk(part);
       std::filesystem::rename(part, make_room(to, false));

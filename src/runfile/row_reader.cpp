@@ -8,15 +8,16 @@
 
 namespace dynascope {
 
-uint64_t committed_rows(const h5::InputFile& file) {
+uint64_t committed_rows(const h5::InputFile& file, const FileKind& kind) {
   // A reader of a growing file may meet a number of which half is written.
   uint64_t rows = file.read_all<uint64_t>("/committed", 0)[0];
   for (uint64_t again = rows + 1; file.live() && again != rows;) {
     again = std::exchange(rows, file.read_all<uint64_t>("/committed", 0)[0]);
   }
-  const h5::InputFile::Dataset step = file.open_rows("/step", {});
-  if (rows > step.dims[0]) {
-    file.refuse("/committed says " + std::to_string(rows) + " rows, but /step has " + std::to_string(step.dims[0]));
+  const h5::InputFile::Dataset scale = file.open_rows(kind.scale(), {});
+  if (rows > scale.dims[0]) {
+    file.refuse("/committed says " + std::to_string(rows) + " rows, but " + kind.scale() + " has " +
+                std::to_string(scale.dims[0]));
   }
   return rows;
 }
@@ -37,21 +38,28 @@ std::vector<Event> read_events(const h5::InputFile& file) {
   return events;
 }
 
-RowReader::RowReader(const h5::InputFile& file, const RunDescription& description, const RowLayout& layout)
+template <class R>
+RowReader<R>::RowReader(const h5::InputFile& file, const RunDescription& description, const RowLayout& layout)
     : file_(file), scalars_(description.scalars), layout_(layout) {}
 
-uint64_t RowReader::rows_at_once() const noexcept {
+template <class R>
+uint64_t RowReader<R>::rows_at_once() const noexcept {
   constexpr int64_t kBytes = int64_t{4} << 20;
   return static_cast<uint64_t>(std::clamp<int64_t>(kBytes / std::max<int64_t>(layout_.bytes(), 1), 1, 4096));
 }
 
-template <class T>
-std::vector<T> RowReader::column(const std::string& path, uint64_t first, uint64_t count) const {
-  return file_.read_rows<T>(file_.open_rows(path, {}), first, count);
+template <class R>
+template <class T, class V>
+void RowReader<R>::index(const std::string& path, V R::*field, uint64_t first, uint64_t count) {
+  const auto values = file_.read_rows<T>(file_.open_rows(path, {}), first, count);
+  for (size_t i = 0; i < count; ++i) {
+    rows_[i].*field = static_cast<V>(values[i]);
+  }
 }
 
+template <class R>
 template <class T>
-void RowReader::scatter(const Span& span, uint64_t first, uint64_t count) {
+void RowReader<R>::scatter(const Span& span, uint64_t first, uint64_t count) {
   const auto values = file_.read_rows<T>(file_.open_rows(span.path, span.shape), first, count);
   const size_t bytes = static_cast<size_t>(span.count) * sizeof(T);
   for (size_t row = 0; row < count && bytes > 0; ++row) {
@@ -60,21 +68,26 @@ void RowReader::scatter(const Span& span, uint64_t first, uint64_t count) {
   }
 }
 
-const std::vector<Row>& RowReader::rows(uint64_t first, uint64_t count) {
+template <class R>
+const std::vector<R>& RowReader<R>::rows(uint64_t first, uint64_t count) {
   blocks_.assign(count * static_cast<size_t>(layout_.bytes()), std::byte{0});
-  rows_.assign(count, Row{});
-  const auto step = column<int64_t>("/step", first, count);
-  const auto epoch = column<int64_t>("/epoch", first, count);
-  const auto end = column<uint8_t>("/epoch_end", first, count);
-  const auto time = column<double>("/time", first, count);
-  const auto snapshot = column<double>("/cost/snapshot", first, count);
-  const auto dropped = column<int64_t>("/cost/dropped", first, count);
+  rows_.assign(count, R{});
+  const FileKind& kind = kind_of<R>();
+  for (size_t i = 0; i < kind.index.size(); ++i) {
+    const Field<R>& field = fields_of<R>()[i];
+    if (const auto* integer = std::get_if<int64_t R::*>(&field)) {
+      index<int64_t>(kind.index[i].path, *integer, first, count);
+    } else if (const auto* number = std::get_if<double R::*>(&field)) {
+      index<double>(kind.index[i].path, *number, first, count);
+    } else if (const auto* flag = std::get_if<bool R::*>(&field)) {
+      index<uint8_t>(kind.index[i].path, *flag, first, count);
+    }
+  }
   for (size_t i = 0; i < count; ++i) {
-    rows_[i] = {step[i],     epoch[i],   end[i] != 0, time[i],
-                snapshot[i], dropped[i], {},          blocks_.data() + i * static_cast<size_t>(layout_.bytes())};
+    rows_[i].values = blocks_.data() + i * static_cast<size_t>(layout_.bytes());
   }
   for (const std::string& key : scalars_) {
-    const auto values = column<double>(schema::scalar_path(key), first, count);
+    const auto values = file_.read_rows<double>(file_.open_rows(kind.scalar_path(key), {}), first, count);
     for (size_t i = 0; i < count; ++i) {
       rows_[i].scalars.push_back(values[i]);
     }
@@ -94,5 +107,8 @@ const std::vector<Row>& RowReader::rows(uint64_t first, uint64_t count) {
   }
   return rows_;
 }
+
+template class RowReader<Row>;
+template class RowReader<Member>;
 
 }  // namespace dynascope

@@ -102,8 +102,6 @@ const Column* find_in(const Column (&columns)[N], std::string_view name) {
   return found == columns + N ? nullptr : found;
 }
 
-std::string_view group_of(std::string_view path) { return path.substr(0, path.rfind('/')); }
-
 const Column* find_column(std::string_view path) {
   const std::string_view group = group_of(path);
   const std::string_view name = path.substr(group.size() + 1);
@@ -127,7 +125,7 @@ const Column* find_column(std::string_view path) {
 const Column* column(std::string_view path) {
   const Column* found = find_column(path);
   if (found == nullptr && group_of(path) != "/parameters") {
-    throw Error("the run file has no place for " + std::string(path) + " (docs/run-file.md lists its datasets)");
+    throw Error("a file has no place for " + std::string(path) + " (docs/run-file.md lists its datasets)");
   }
   return found;
 }
@@ -139,7 +137,6 @@ std::string scale_of(std::string_view path, const Column& column, size_t axis) {
   return std::string(group_of(path)) + "/" + column.scales[axis];
 }
 
-std::string scalar_path(std::string_view key) { return "/scalars/" + escape_name(key); }
 std::string parameter_path(std::string_view name) { return "/parameters/" + escape_name(name); }
 
 int64_t product(const std::vector<int64_t>& shape, std::string_view what) {
@@ -154,7 +151,7 @@ int64_t product(const std::vector<int64_t>& shape, std::string_view what) {
   return result;
 }
 
-void check(const RunDescription& description, const std::string& where) {
+void check(const FileKind& kind, const RunDescription& description, const std::string& where) {
   for (const NodeLayerInfo& layer : description.node_layers) {
     check_node_layer(layer, where);
   }
@@ -164,6 +161,14 @@ void check(const RunDescription& description, const std::string& where) {
   check_connections(description, where);
   check_histogram(description, where);
   check_dataset_names(description.scalars, "a scalar", where);
+  for (const std::string& key : description.scalars) {
+    if (!kind.is_scalar(kind.scalar_path(key))) {
+      refuse(where, "a scalar cannot be called " + quoted(key) + ": every " + kind.name + " has that already");
+    }
+  }
+  if (!kind.one_training && (!description.parameters.empty() || description.histogram == Histogram::kEpochEnds)) {
+    refuse(where, std::string("a ") + kind.name + " holds no parameters, and histograms of every member or of none");
+  }
   std::vector<std::string> parameters;
   for (const ParameterInfo& parameter : description.parameters) {
     parameters.push_back(parameter.name);

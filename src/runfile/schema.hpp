@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include "file_kind.hpp"
+
 #include <dynascope/hdf5_sink.hpp>
 #include <dynascope/row_layout.hpp>
 #include <dynascope/run_description.hpp>
@@ -10,13 +12,10 @@
 #include <string_view>
 #include <vector>
 
-// What the run file is made of (docs/run-file.md), said once: the layout, the writer and the reader all go by these
-// tables, so a new metric is a new line here.
+// What run and population files are made of (docs/run-file.md, docs/population-file.md), said once: the layout, the
+// writer and the reader all go by these tables, so a new metric is a new line here.
 namespace dynascope::schema {
 
-constexpr const char* kSchema = "dynascope-run";
-constexpr int kMajorVersion = 1;
-constexpr const char* kVersion = "1.0";
 constexpr const char* kDefinitionsVersion = "1.0";
 constexpr const char* kConventions = "CF-1.10";
 
@@ -82,7 +81,6 @@ const Column* column(std::string_view path);
 /// Path of the dimension scale of an axis after the row axis.
 std::string scale_of(std::string_view path, const Column& column, size_t axis);
 
-std::string scalar_path(std::string_view key);
 std::string parameter_path(std::string_view name);
 
 /// Product of `shape`. @throws Error when it is negative or does not fit into 2^48
@@ -90,6 +88,6 @@ int64_t product(const std::vector<int64_t>& shape, std::string_view what);
 
 /// @throws Error where the parts of a description do not fit together; `where` opens the message. The writer asks
 /// before it creates a file, the reader before it believes one.
-void check(const RunDescription& description, const std::string& where);
+void check(const FileKind& kind, const RunDescription& description, const std::string& where);
 
 }  // namespace dynascope::schema

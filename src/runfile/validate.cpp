@@ -13,9 +13,11 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dynascope {
@@ -28,7 +30,7 @@ struct RootText {
 
 // Attributes of "/": every one must be there, and no other but ddof.
 constexpr RootText kRootTexts[] = {
-    {"schema", schema::kSchema},
+    {"schema", "dynascope-[a-z]+"},
     {"schema_version", "1\\.0"},
     {"definitions_version", "\\d+\\.\\d+"},
     {"creator_version", "\\d+\\.\\d+\\.\\d+"},
@@ -64,7 +66,7 @@ void check_root_text(const h5::InputFile& file, const RootText& wanted, Findings
                        text->substr(0, 100) + "'");
 }
 
-void check_root(const h5::InputFile& file, Findings& findings) {
+void check_root(const h5::InputFile& file, const FileKind& kind, Findings& findings) {
   std::set<std::string> known{"ddof"};
   for (const RootText& wanted : kRootTexts) {
     known.insert(wanted.name);
@@ -74,7 +76,7 @@ void check_root(const h5::InputFile& file, Findings& findings) {
     findings.require(file.integers(file.get(), "/", "ddof") == std::vector<int64_t>{0}, "/",
                      "attribute ddof must be the integer 0");
     for (const std::string& name : h5::attribute_names(file.get())) {
-      findings.require(known.count(name) == 1, "/", "attribute " + name + " is not part of a run file");
+      findings.require(known.count(name) == 1, "/", "attribute " + name + " is not part of a " + kind.name);
     }
     const auto config = nlohmann::json::parse(file.text(file.get(), "/", "config").value_or("{}"), nullptr, false);
     findings.require(config.is_object(), "/", "attribute config must be a JSON object");
@@ -124,22 +126,46 @@ void check_events(const std::vector<Event>& events, Findings& findings) {
   each_row(events.size(), "/events/time", "must be 0 or more", findings, [&](size_t i) { return events[i].time >= 0; });
 }
 
+void check_members(const h5::InputFile& file, uint64_t rows, Findings& findings) {
+  const auto column = [&](const char* path) { return file.read_rows<int64_t>(file.open_rows(path, {}), 0, rows); };
+  const auto position = column("/member");
+  each_row(rows, "/member", "must count from 0", findings,
+           [&](size_t i) { return position[i] == static_cast<int64_t>(i); });
+  for (const char* path : {"/members/net", "/members/epoch", "/members/step"}) {
+    const auto values = column(path);
+    each_row(rows, path, "must be 0 or more", findings, [&](size_t i) { return values[i] >= 0; });
+  }
+  const auto net = column("/members/net");
+  const auto epoch = column("/members/epoch");
+  std::set<std::pair<int64_t, int64_t>> seen;
+  each_row(rows, "/members/epoch", "must differ between members of one net", findings,
+           [&](size_t i) { return seen.emplace(net[i], epoch[i]).second; });
+  const auto seed = column("/members/seed");
+  std::map<int64_t, int64_t> seeds;
+  each_row(rows, "/members/seed", "must be the same in all members of a net", findings,
+           [&](size_t i) { return seeds.emplace(net[i], seed[i]).first->second == seed[i]; });
+}
+
 std::vector<Violation> check_file(const std::string& path) {
   const h5::InputFile file(path);
-  read_provenance(file);
+  const FileKind& kind = read_kind(file);
+  read_provenance(file, kind);
   Findings findings(path);
-  check_root(file, findings);
+  check_root(file, kind, findings);
   uint64_t rows = 0;
   std::vector<Event> events;
-  findings.attempt("/committed", [&] { rows = committed_rows(file); });
-  findings.attempt("/events/code", [&] { events = read_events(file); });
-  const Declaration declaration = declare(file, findings);
+  findings.attempt("/committed", [&] { rows = committed_rows(file, kind); });
+  if (kind.one_training) {
+    findings.attempt("/events/code", [&] { events = read_events(file); });
+  }
+  const Declaration declaration = declare(file, kind, findings);
   findings.attempt("/", [&] { check_objects(file, declaration, rows, events.size(), findings); });
-  findings.attempt("/step", [&] { check_rows(file, rows, findings); });
+  findings.attempt(kind.scale(),
+                   [&] { kind.one_training ? check_rows(file, rows, findings) : check_members(file, rows, findings); });
   check_events(events, findings);
   if (findings.list().empty()) {
     // The reader's own checks, so that nothing it refuses passes for valid.
-    findings.attempt("/", [&] { RowLayout(read_description(file)); });
+    findings.attempt("/", [&] { RowLayout(read_description(file, kind)); });
   }
   return findings.list();
 }

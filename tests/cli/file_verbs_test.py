@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """validate, recover and watch: rules broken one by one, files left behind, runs that grow while they are watched."""
 
+import json
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ WRITER = os.environ["SAMPLE_WRITER"]
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
-    for kind in ["mlp", "conv"]:
+    for kind in ["mlp", "conv", "population"]:
         subprocess.run([WRITER, kind, folder / f"{kind}.h5", "5"], check=True, timeout=60)
     for kind in ["finished", "killed", "sick"]:
         sample(folder, kind)
@@ -52,7 +53,7 @@ def everything(file):
 # --- validate --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv", "empty", "finished", "killed", "sick", "no_rows"])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "empty", "finished", "killed", "sick", "no_rows", "population"])
 def test_a_file_of_ours_breaks_no_rule(samples, kind):
     result = run("validate", samples / f"{kind}.h5")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -174,6 +175,51 @@ def test_classes_are_checked(samples, tmp_path, change, where, what):
     assert any(line.startswith(f"{where}: ") and what in line for line in lines), lines
 
 
+POPULATION_RULES = {
+    "members do not count": (set_value("/member", 2, 7), "/member", "must count from 0, row 2 does not"),
+    "a net below 0": (set_value("/members/net", 1, -1), "/members/net", "must be 0 or more"),
+    "a member twice": (set_value("/members/epoch", 1, 1), "/members/epoch", "must differ between members of one net"),
+    "two seeds": (set_value("/members/seed", 1, 1), "/members/seed", "must be the same in all members of a net"),
+    "index missing": (lambda f: f.__delitem__("/members/seed"), "/members/seed", "is missing"),
+    "object undeclared": (lambda f: f.create_group("/events"), "/events", "is not part of a population file"),
+    "scalar without its name": (lambda f: f["/members/loss"].attrs.__delitem__("name"), "/members/loss",
+                                "attribute name must be"),
+    "histograms of epoch ends": (lambda f: set_text(f["/links/histogram"], "recorded", "epoch-ends"),
+                                 "/links/histogram", "attribute recorded must be every-row"),
+    "another scale": (lambda f: f["/nodes/fluctuation"].dims[0].detach_scale(f["/member"]), "/nodes/fluctuation",
+                      "axis 0 must have the scale /member"),
+    "another schema": (lambda f: set_text(f, "definitions_version", "one"), "/", "attribute definitions_version must"),
+}
+
+
+@pytest.mark.parametrize("rule", POPULATION_RULES)
+def test_a_broken_rule_of_a_population_is_named_with_its_object(samples, tmp_path, rule):
+    change, where, what = POPULATION_RULES[rule]
+    path = shutil.copy(samples / "population.h5", tmp_path)
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        change(file)
+    result = run("validate", path)
+    assert result.returncode == 1
+    assert any(line.startswith(f"{where}: ") and what in line for line in result.stdout.splitlines()), result.stdout
+
+
+def test_info_says_what_a_population_is(samples):
+    info = json.loads(run("info", samples / "population.h5", "--json").stdout)
+    members = info["members"]
+    assert (members["count"], members["nets"], members["last_epoch"], members["non_finite"]) == (5, 2, 3, 5)
+    assert members["scalars"]["accuracy"] == {"min": 0, "median": 2, "max": 4, "nan": 2}
+    assert [layer["name"] for layer in info["node_layers"]] == ["input", "block/fc1", "fc2"]
+    text = run("info", samples / "population.h5").stdout
+    assert "members      5, of 2 nets, up to epoch 3; 728 bytes of values each" in text
+
+
+@pytest.mark.parametrize("verb", [["show"], ["export", "--metric", "fluctuation", "--format", "csv"], ["watch"]])
+def test_verbs_for_runs_refuse_a_population_in_one_line(samples, verb):
+    result = run(verb[0], samples / "population.h5", *verb[1:])
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "it is no run file: attribute schema must be 'dynascope-run', got 'dynascope-population'" in result.stderr
+
+
 def test_an_old_format_is_a_violation(samples, tmp_path):
     path = tmp_path / "old.h5"
     with h5py.File(samples / "mlp.h5") as new, h5py.File(path, "w") as old:
@@ -196,7 +242,7 @@ def test_violations_as_json(samples, tmp_path):
 # --- recover ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv", "empty", "finished", "killed", "sick", "no_rows"])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "empty", "finished", "killed", "sick", "no_rows", "population"])
 @pytest.mark.parametrize("how", [[], ["--compress"]])
 def test_a_recovered_file_is_finished_and_has_every_value(samples, tmp_path, kind, how):
     path, copy = samples / f"{kind}.h5", tmp_path / "copy.h5"
@@ -211,7 +257,7 @@ def test_a_recovered_file_is_finished_and_has_every_value(samples, tmp_path, kin
         assert everything(new) == everything(old)
         assert new.attrs["history"].decode().split("\n")[0] == old.attrs["history"].decode()
         assert " recovered by dynascope " in new.attrs["history"].decode().split("\n")[1]
-        assert (new["/time"].compression == "gzip") == bool(how)
+        assert (new["/nodes/fluctuation"].compression == "gzip") == bool(how)
     with xarray.open_dataset(copy, engine="netcdf4", group="nodes") as data:
         data.load()
 

@@ -83,6 +83,14 @@ TEST(ProgressLine, ShowsRateAndTimeLeft) {
   EXPECT_EQ(monitor::progress_line(progress, 9), "epoch 1/4");
 }
 
+TEST(ProgressLine, LoopsThatTellOfNoStepsShowNone) {
+  monitor::Progress progress;
+  progress.epochs = 4;
+  progress.epochs_done = 2;
+  progress.seconds = 80;
+  EXPECT_EQ(monitor::progress_line(progress, 200), "epoch 2/4 [##########..........], 1:20 left");
+}
+
 TEST(ProgressLine, UnknownTotalsShowNoBar) {
   monitor::Progress progress;
   progress.steps_in_epoch = progress.steps_done = 7;

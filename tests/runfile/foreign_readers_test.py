@@ -14,7 +14,7 @@ import xarray
 import run_file_rules
 
 WRITER = os.environ["SAMPLE_WRITER"]
-KINDS = ["mlp", "conv", "empty"]
+KINDS = ["mlp", "conv", "empty", "population"]
 ROWS = 5
 
 
@@ -40,6 +40,10 @@ def groups(path):
     with h5py.File(path) as file:
         layers = [f"nodes/{name}" for name, item in file["nodes"].items() if isinstance(item, h5py.Group)]
         return [*file_groups(file), *layers[:1]]
+
+
+def rows_of(path):
+    return "member" if path.stem == "population" else "step"
 
 
 def file_groups(file):
@@ -86,12 +90,17 @@ def test_xarray_opens_every_group_as_is(run, engine):
         with xarray.open_dataset(run, engine=engine, group=group, **options) as data:
             data.load()
             if group == "nodes":
-                assert data["fluctuation"].dims == ("step", "layer")
+                assert data["fluctuation"].dims == (rows_of(run), "layer")
                 assert data["nonfinite"].dtype == np.int64, "integers must stay integers"
             if group == "links" and "histogram" in data:
-                assert data["histogram"].dims == ("step", "link", "bin")
+                assert data["histogram"].dims == (rows_of(run), "link", "bin")
             if group == "scalars":
                 assert all(data[name].dims == ("step",) for name in data)
+            if group == "members":
+                assert all(data[name].dims == ("member",) for name in data)
+                assert data["net"].values.tolist() == [0, 0, 0, 1, 1]
+    if rows_of(run) == "member":
+        return
     with xarray.open_dataset(run, engine=engine) as root:
         assert root.indexes["step"].tolist() == [0, 10, 20, 30, 40]
         assert root.attrs["schema"] == "dynascope-run"
@@ -111,8 +120,8 @@ def test_command_line_tools_read_it(run, tool):
 class Live:
     """The sample writer, one row per call of `step`."""
 
-    def __init__(self, path):
-        self.process = subprocess.Popen([WRITER, "mlp", path, "1", "live"], stdin=subprocess.PIPE,
+    def __init__(self, path, kind="mlp"):
+        self.process = subprocess.Popen([WRITER, kind, path, "1", "live"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.rows = 1
         self.step()
@@ -165,6 +174,22 @@ def test_killed_run_is_readable_up_to_committed(tmp_path):
         assert np.array_equal(file["/nodes/fluctuation"][4], sample_value(4, 0, range(3)))
 
 
+def test_a_growing_population_is_read_and_a_killed_one_too(tmp_path):
+    path = tmp_path / "population.h5"
+    live = Live(path, "population")
+    for _ in range(5):
+        live.step()
+    with h5py.File(path, swmr=True) as file:
+        assert file["/committed"][()] == live.rows == 7
+    store = xarray.backends.H5NetCDFStore(h5netcdf.File(h5py.File(path, "r", swmr=True)), group="members")
+    with xarray.open_dataset(store) as data:
+        assert data["epoch"].values.tolist() == [1, 2, 3, 1, 2, 3, 1]
+    live.process.kill()
+    live.process.wait()
+    with h5py.File(path, swmr=True) as file:
+        assert np.array_equal(file["/nodes/fluctuation"][6], sample_value(6, 0, range(3)))
+
+
 # The rules would be worth nothing if broken files passed.
 def broken(name):
     def add_object(file):
@@ -203,6 +228,15 @@ def broken(name):
         file.attrs["bias"] = np.bytes_("out")
 
     return locals()[name]
+
+
+def test_broken_rule_of_a_population_is_noticed(tmp_path):
+    path = tmp_path / "population.h5"
+    subprocess.run([WRITER, "population", path, str(ROWS)], check=True, timeout=60)
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        file["/members/epoch"][1], file["/members/seed"][2] = 1, 5
+    with pytest.raises(AssertionError, match="(?s)pairs must be unique.*one seed"):
+        run_file_rules.check(path)
 
 
 @pytest.mark.parametrize("name, complaint", [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <dynascope/population_file.hpp>
 #include <dynascope/row_layout.hpp>
 #include <dynascope/run_description.hpp>
 #include <dynascope/sink.hpp>
@@ -88,6 +89,16 @@ class SampleRows {
   std::vector<std::vector<std::byte>> blocks_;
 };
 
+/// Members of a population: three epochs of one net after the other, the blocks and scalars those of sample rows.
+inline std::vector<Member> sample_members(SampleRows& source, int64_t first, int64_t count) {
+  std::vector<Member> members;
+  for (const Row& row : source.rows(first, count)) {
+    const int64_t number = first + static_cast<int64_t>(members.size());
+    members.push_back({number / 3, number % 3 + 1, 10 * (number % 3 + 1), 1000 + number / 3, row.scalars, row.values});
+  }
+  return members;
+}
+
 inline NodeLayerInfo plain_layer(const std::string& name, Role role, int64_t units) {
   return {name, role, {units}, {units}, {{}}, std::vector<int64_t>(static_cast<size_t>(units), 1)};
 }
@@ -146,6 +157,15 @@ inline RunDescription conv_run() {
   run.scalars = {"loss"};
   sample_provenance(run);
   return run;
+}
+
+/// What the members of a population have in common: the network of mlp_run.
+inline RunDescription sample_population() {
+  RunDescription population = mlp_run();
+  population.histogram = Histogram::kEveryRow;
+  population.parameters = {};
+  population.scalars = {"accuracy", "loss", "test/error"};
+  return population;
 }
 
 /// Nothing in any list.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every rule of docs/run-file.md, checked with h5py on a closed run file.
+"""Every rule of docs/run-file.md and docs/population-file.md, checked with h5py on a closed file of either kind.
 
     check(path)           objects, types, shapes, attributes, scales, fill values, order of rows
     check_measured(path)  and the values that follow from others: summaries from strengths, histograms from counts
@@ -44,12 +44,17 @@ def is_fixed_string(type_id):
 
 
 class Rules:
+    """Of a run file."""
+
+    schema = "dynascope-run"
+    row_scale = "/step"
+
     def __init__(self, file, path):
         self.file = file
         self.violations = []
         self.expected = {}  # dataset path -> (dtype, shape, scales)
         self.groups = {}  # group path -> names of its attributes
-        self.rows = file["/step"].shape[0]
+        self.rows = file[self.row_scale].shape[0]
         with open(path, "rb") as raw:
             block = raw.read(12)
         self.require(block[8] == 3, f"superblock version must be 3, is {block[8]}")
@@ -66,7 +71,7 @@ class Rules:
         self.expected[path] = (dtype, tuple(shape), scales)
 
     def growing(self, path, dtype, shape=(), scales=()):
-        self.dataset(path, dtype, (self.rows, *shape), ["/step", *scales])
+        self.dataset(path, dtype, (self.rows, *shape), [self.row_scale, *scales])
 
     def scale(self, path, size, dtype="int64"):
         self.dataset(path, dtype, (size,), [path])
@@ -81,6 +86,7 @@ class Rules:
             self.growing("/" + name, dtype)
         for group in ["nodes", "links", "graph", "scalars", "parameters", "skipped", "events", "cost"]:
             self.groups["/" + group] = set()
+        self.expect_events()
 
     def expect_nodes(self):
         layers = self.names("/nodes/layer")
@@ -165,6 +171,8 @@ class Rules:
         self.scale("/skipped/item", skipped)
         for name in ["name", "reason"]:
             self.dataset(f"/skipped/{name}", "string", [skipped], ["/skipped/item"])
+
+    def expect_events(self):
         events = self.file["/events/event"].shape[0]
         self.scale("/events/event", events)
         for name, dtype in [("step", "int64"), ("time", "float64"), ("code", "int32"), ("value", "float64"),
@@ -192,7 +200,7 @@ class Rules:
         value = {name: text(attributes.get(name, "")) for name in ROOT_TEXTS}
         for name, allowed in ENUMS.items():
             self.require(value[name] in allowed, f"attribute {name} must be one of {allowed}, is {value[name]!r}")
-        self.require(value["schema"] == "dynascope-run", f"schema is {value['schema']!r}")
+        self.require(value["schema"] == self.schema, f"schema is {value['schema']!r}")
         self.require(value["schema_version"] == "1.0", f"schema_version is {value['schema_version']!r}")
         self.require(value["definitions_version"] == "1.0", f"definitions_version is {value['definitions_version']!r}")
         for name, pattern in [("created", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), ("Conventions", r"CF-1\.\d+"),
@@ -248,7 +256,7 @@ class Rules:
         self.check_references(path, dataset)
         if scales is not None:
             self.check_scales(path, dataset, scales)
-        if shape and shape[0] == self.rows and scales != [path] and (scales or ["/step"])[0] == "/step":
+        if shape and shape[0] == self.rows and scales != [path] and (scales or [self.row_scale])[0] == self.row_scale:
             self.require(dataset.maxshape[0] is None, f"{path} must be unlimited in rows")
 
     def check_fill(self, path, dataset, creation):
@@ -305,9 +313,42 @@ class Rules:
         self.check_rows()
 
 
+class PopulationRules(Rules):
+    """Of a population file."""
+
+    schema = "dynascope-population"
+    row_scale = "/member"
+    index = ["net", "epoch", "step", "seed"]
+
+    def expect_root(self):
+        self.dataset("/committed", "uint64", (), [])
+        self.dataset(self.row_scale, "int64", [self.rows], [self.row_scale])
+        for name in self.index:
+            self.growing(f"/members/{name}", "int64")
+        for group in ["members", "nodes", "links", "graph", "skipped"]:
+            self.groups["/" + group] = set()
+
+    def expect_users(self):
+        for name in set(self.file["/members"]) - set(self.index):
+            self.growing(f"/members/{name}", "float64")
+        if "histogram" in self.file["/links"]:
+            recorded = text(self.file["/links/histogram"].attrs["recorded"])
+            self.require(recorded == "every-row", f"histograms must be of every-row, are of {recorded}")
+
+    def check_rows(self):
+        net, epoch, step, seed = (self.file[f"/members/{name}"][...] for name in self.index)
+        committed = self.file["/committed"][()]
+        self.require(committed == self.rows, f"/committed must be {self.rows}, is {committed}")
+        self.require(all(bool(np.all(values >= 0)) for values in (net, epoch, step)), "net, epoch, step: 0 or more")
+        self.require(len(set(zip(net.tolist(), epoch.tolist()))) == self.rows, "(net, epoch) pairs must be unique")
+        seeds = len(set(zip(net.tolist(), seed.tolist())))
+        self.require(seeds == len(set(net.tolist())), "a net must have one seed")
+
+
 def check(path):
     with h5py.File(path) as file:
-        rules = Rules(file, path)
+        kinds = {kind.schema: kind for kind in (Rules, PopulationRules)}
+        rules = kinds.get(text(file.attrs.get("schema", "")), Rules)(file, path)
         rules.check_all()
     assert not rules.violations, f"{pathlib.Path(path).name}:\n" + "\n".join(rules.violations)
 
