@@ -79,6 +79,7 @@ Exported of_units(const RunFile& run, const RowLayout& layout, const std::string
                   const std::vector<std::string>& wanted, bool expand) {
   const auto& nodes = run.description().node_layers;
   std::vector<std::string> names;
+  names.reserve(nodes.size());
   for (const auto& layer : nodes) {
     names.push_back(layer.name);
   }
@@ -160,8 +161,11 @@ Exported find_exported(const RunFile& run, const std::string& path, const std::s
   for (const int64_t size : what.axes) {
     values = size < 0 || (size > 0 && values > kLargest / size) ? kLargest + 1 : values * size;
     if (values > kLargest) {
-      throw Error(path + ": a row of " + metric + " would have more than 2^26 values");
+      break;
     }
+  }
+  if (values > kLargest) {
+    throw Error(path + ": a row of " + metric + " would have more than 2^26 values");
   }
   what.metric = metric;
   return what;

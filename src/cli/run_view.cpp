@@ -91,12 +91,14 @@ std::vector<std::string> layer_names(const RunDescription& run, const Metric& me
 
 std::vector<size_t> pick_layers(const std::string& path, const std::vector<std::string>& names,
                                 const std::vector<std::string>& wanted, const std::string& metric) {
+  const auto no_layer = [&](const std::string& name) {
+    return path + ": no layer '" + name + "' with metric " + metric + "; there are: " + printable(joined(names));
+  };
   std::vector<size_t> picked;
   for (const std::string& name : wanted) {
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) {
-      throw Error(path + ": no layer '" + name + "' with metric " + metric +
-                  "; there are: " + printable(joined(names)));
+      throw Error(no_layer(name));
     }
     picked.push_back(static_cast<size_t>(found - names.begin()));
   }

@@ -87,6 +87,7 @@ int write_report(const ReportOptions& options, const Output& output) {
     words.insert(words.end(), {"--by", options.by});
   }
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) {
     arguments.push_back(word.data());
   }

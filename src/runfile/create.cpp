@@ -75,15 +75,31 @@ h5::Element element_of(Stored type) {
                                   : h5::element<int64_t>();
 }
 
+// Under this name the scale is made, and netCDF and xarray know it.
+std::string first_name(const FileKind& kind) {
+  return kind.scale_in_root != nullptr ? kind.scale_in_root : kind.scale();
+}
+
 void row_index(Maker& maker, const FileKind& kind) {
   std::string_view last;
   for (const FileKind::Index& column : kind.index) {
+    const bool scale = column.path == kind.scale();
+    const auto make = [&](const std::string& path) {
+      maker.growing(path, element_of(column.type), {Axis{first_name(kind)}}, {column.long_name, column.units});
+    };
+    if (scale && kind.scale_in_root != nullptr) {
+      make(kind.scale_in_root);
+    }
     const std::string_view group = group_of(column.path);
     if (group != last) {
       maker.group(std::string(group));
     }
     last = group;
-    maker.growing(column.path, element_of(column.type), {Axis{kind.scale()}}, {column.long_name, column.units});
+    if (scale && kind.scale_in_root != nullptr) {
+      h5::add_name(maker.file(), kind.scale_in_root, kind.scale());
+    } else {
+      make(column.path);
+    }
   }
 }
 
@@ -185,7 +201,7 @@ void scalars(Maker& maker, const FileKind& kind, const RunDescription& descripti
   }
   for (const std::string& key : description.scalars) {
     const h5::Id dataset =
-        maker.growing(kind.scalar_path(key), h5::element<double>(), {Axis{kind.scale()}}, {key, "1"});
+        maker.growing(kind.scalar_path(key), h5::element<double>(), {Axis{first_name(kind)}}, {key, "1"});
     h5::write_attribute(dataset.get(), "name", key);
   }
 }
@@ -196,7 +212,7 @@ void measured(Maker& maker, const FileKind& kind, const RunDescription& descript
     // A parameter has axes of its own, which no scale names; then its row axis has none either, as a dataset with
     // scales on some axes only makes netCDF refuse the whole file.
     const bool named = column != nullptr || span.shape.empty();
-    std::vector<Axis> axes{Axis{named ? kind.scale() : ""}};
+    std::vector<Axis> axes{Axis{named ? first_name(kind) : ""}};
     for (size_t axis = 0; axis < span.shape.size(); ++axis) {
       axes.push_back({column != nullptr ? schema::scale_of(span.path, *column, axis) : "", span.shape[axis]});
     }

@@ -73,6 +73,9 @@ class Declarer {
       }
       add(column.path, {column.type, Grows::kRows, {}, column.path == kind_.scale(), {}});
     }
+    if (kind_.scale_in_root != nullptr) {
+      add(kind_.scale_in_root, {kind_.index.front().type, Grows::kRows, {}, true, {}});
+    }
   }
 
   void nodes() {

@@ -29,11 +29,11 @@ const std::array<Column<Row>, 6> kRunIndex{{
 }};
 
 const std::array<Column<Member>, 5> kPopulationIndex{{
-    {"/member", std::monostate{}, "member: one network at one epoch", "1"},
-    {"/members/net", &Member::net, "number of the network", "1"},
-    {"/members/epoch", &Member::epoch, "epochs done; 0 = before training", "1"},
-    {"/members/step", &Member::step, "optimizer steps done", "1"},
-    {"/members/seed", &Member::seed, "what the network's random choices began with", "1"},
+    {"/member/member", std::monostate{}, "member: one network at one epoch", "1"},
+    {"/member/net", &Member::net, "number of the network", "1"},
+    {"/member/epoch", &Member::epoch, "epochs done; 0 = before training", "1"},
+    {"/member/step", &Member::step, "optimizer steps done", "1"},
+    {"/member/seed", &Member::seed, "what the network's random choices began with", "1"},
 }};
 
 template <class R, size_t N>
@@ -69,16 +69,22 @@ bool FileKind::is_scalar(const std::string& path) const {
 
 template <>
 const FileKind& kind_of<Row>() {
-  static const FileKind kind{"dynascope-run",    "1.0",      "run file", "run",
-                             "docs/run-file.md", "/scalars", true,       index_of(kRunIndex)};
+  static const FileKind kind{
+      "dynascope-run", "1.0", "run file", "run", "docs/run-file.md", "/scalars", true, nullptr, index_of(kRunIndex)};
   return kind;
 }
 
 template <>
 const FileKind& kind_of<Member>() {
-  static const FileKind kind{
-      "dynascope-population",    "1.0", "population file", "population", "docs/population-file.md", "/members", false,
-      index_of(kPopulationIndex)};
+  static const FileKind kind{"dynascope-population",
+                             "1.0",
+                             "population file",
+                             "population",
+                             "docs/population-file.md",
+                             "/member",
+                             false,
+                             "/all_members",
+                             index_of(kPopulationIndex)};
   return kind;
 }
 

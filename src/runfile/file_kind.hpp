@@ -30,6 +30,9 @@ struct FileKind {
   const char* document;  ///< where its rules are written
   const char* scalars;   ///< group of the user's values
   bool one_training;     ///< with parameters and events
+  /// The first name of the scale, or null. netCDF looks for a scale in a dataset's own group and in those around it:
+  /// one that lies in a group needs a name in "/" too, and h5netcdf goes by the one that was made first.
+  const char* scale_in_root;
   std::vector<Index> index;
 
   /// The dimension scale of every axis of rows.

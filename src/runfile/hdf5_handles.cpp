@@ -207,6 +207,10 @@ Id open_dataset(hid_t at, const std::string& path) {
   return own(H5Dopen2(at, path.c_str(), H5P_DEFAULT), H5Dclose, "open dataset", path);
 }
 
+void add_name(hid_t at, const std::string& path, const std::string& name) {
+  check(H5Lcreate_hard(at, path.c_str(), at, name.c_str(), H5P_DEFAULT, H5P_DEFAULT), "link", path);
+}
+
 Id open_to_append(hid_t at, const std::string& path) {
   Id dataset = open_dataset(at, path);
   if (shape_of(dataset.get()).filtered) {

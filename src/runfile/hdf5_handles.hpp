@@ -103,6 +103,8 @@ struct Storage {
 };
 Id create_dataset(hid_t at, const std::string& path, hid_t type, hid_t space, const Storage& storage);
 Id open_dataset(hid_t at, const std::string& path);
+/// A second path to the object at `path`: a hard link.
+void add_name(hid_t at, const std::string& path, const std::string& name);
 /// The same without a cache, where no filter needs one. HDF5 would write a chunk again for every flush that adds a row
 /// to it, look through all chunks that it keeps at every flush, and keep a megabyte of them per dataset.
 Id open_to_append(hid_t at, const std::string& path);

@@ -11,8 +11,8 @@ class PopulationFile::Impl final : public RowsFile {
   explicit Impl(const std::string& path) : RowsFile(path, kind_of<Member>()) {}
 
   MemberIndex index() const {
-    return {column<int64_t>("/members/net"), column<int64_t>("/members/epoch"), column<int64_t>("/members/step"),
-            column<int64_t>("/members/seed")};
+    return {column<int64_t>("/member/net"), column<int64_t>("/member/epoch"), column<int64_t>("/member/step"),
+            column<int64_t>("/member/seed")};
   }
 };
 

@@ -128,21 +128,21 @@ void check_events(const std::vector<Event>& events, Findings& findings) {
 
 void check_members(const h5::InputFile& file, uint64_t rows, Findings& findings) {
   const auto column = [&](const char* path) { return file.read_rows<int64_t>(file.open_rows(path, {}), 0, rows); };
-  const auto position = column("/member");
-  each_row(rows, "/member", "must count from 0", findings,
+  const auto position = column("/member/member");
+  each_row(rows, "/member/member", "must count from 0", findings,
            [&](size_t i) { return position[i] == static_cast<int64_t>(i); });
-  for (const char* path : {"/members/net", "/members/epoch", "/members/step"}) {
+  for (const char* path : {"/member/net", "/member/epoch", "/member/step"}) {
     const auto values = column(path);
     each_row(rows, path, "must be 0 or more", findings, [&](size_t i) { return values[i] >= 0; });
   }
-  const auto net = column("/members/net");
-  const auto epoch = column("/members/epoch");
+  const auto net = column("/member/net");
+  const auto epoch = column("/member/epoch");
   std::set<std::pair<int64_t, int64_t>> seen;
-  each_row(rows, "/members/epoch", "must differ between members of one net", findings,
+  each_row(rows, "/member/epoch", "must differ between members of one net", findings,
            [&](size_t i) { return seen.emplace(net[i], epoch[i]).second; });
-  const auto seed = column("/members/seed");
+  const auto seed = column("/member/seed");
   std::map<int64_t, int64_t> seeds;
-  each_row(rows, "/members/seed", "must be the same in all members of a net", findings,
+  each_row(rows, "/member/seed", "must be the same in all members of a net", findings,
            [&](size_t i) { return seeds.emplace(net[i], seed[i]).first->second == seed[i]; });
 }
 

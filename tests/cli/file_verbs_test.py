@@ -176,18 +176,19 @@ def test_classes_are_checked(samples, tmp_path, change, where, what):
 
 
 POPULATION_RULES = {
-    "members do not count": (set_value("/member", 2, 7), "/member", "must count from 0, row 2 does not"),
-    "a net below 0": (set_value("/members/net", 1, -1), "/members/net", "must be 0 or more"),
-    "a member twice": (set_value("/members/epoch", 1, 1), "/members/epoch", "must differ between members of one net"),
-    "two seeds": (set_value("/members/seed", 1, 1), "/members/seed", "must be the same in all members of a net"),
-    "index missing": (lambda f: f.__delitem__("/members/seed"), "/members/seed", "is missing"),
+    "members do not count": (set_value("/member/member", 2, 7), "/member/member",
+                             "must count from 0, row 2 does not"),
+    "a net below 0": (set_value("/member/net", 1, -1), "/member/net", "must be 0 or more"),
+    "a member twice": (set_value("/member/epoch", 1, 1), "/member/epoch", "must differ between members of one net"),
+    "two seeds": (set_value("/member/seed", 1, 1), "/member/seed", "must be the same in all members of a net"),
+    "index missing": (lambda f: f.__delitem__("/member/seed"), "/member/seed", "is missing"),
     "object undeclared": (lambda f: f.create_group("/events"), "/events", "is not part of a population file"),
-    "scalar without its name": (lambda f: f["/members/loss"].attrs.__delitem__("name"), "/members/loss",
+    "scalar without its name": (lambda f: f["/member/loss"].attrs.__delitem__("name"), "/member/loss",
                                 "attribute name must be"),
     "histograms of epoch ends": (lambda f: set_text(f["/links/histogram"], "recorded", "epoch-ends"),
                                  "/links/histogram", "attribute recorded must be every-row"),
-    "another scale": (lambda f: f["/nodes/fluctuation"].dims[0].detach_scale(f["/member"]), "/nodes/fluctuation",
-                      "axis 0 must have the scale /member"),
+    "another scale": (lambda f: f["/nodes/fluctuation"].dims[0].detach_scale(f["/member/member"]),
+                      "/nodes/fluctuation", "axis 0 must have the scale /member/member"),
     "another schema": (lambda f: set_text(f, "definitions_version", "one"), "/", "attribute definitions_version must"),
 }
 

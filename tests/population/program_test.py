@@ -81,13 +81,13 @@ def test_one_seed_gives_one_population_whatever_jobs_is(data, tmp_path, model):
     run_file_rules.check_measured(tmp_path / "one.h5")
     assert subprocess.run([CLI, "validate", tmp_path / "one.h5"], timeout=60).returncode == 0
     with h5py.File(tmp_path / "one.h5") as file:
-        net, epoch, step, images = (file[f"members/{name}"][...] for name in ["net", "epoch", "step", "train_images"])
+        net, epoch, step, images = (file[f"member/{name}"][...] for name in ["net", "epoch", "step", "train_images"])
         assert set(net) == set(range(11))
         for number in range(11):
             assert epoch[net == number].tolist() == list(range(1, (net == number).sum() + 1))
         assert set(images) == {320, 16}
         assert np.array_equal(step, epoch * np.ceil(images / 32))
-        assert np.all((0 <= file["members/accuracy"][...]) & (file["members/accuracy"][...] <= 1))
+        assert np.all((0 <= file["member/accuracy"][...]) & (file["member/accuracy"][...] <= 1))
 
 
 def members_in(path):
@@ -141,7 +141,7 @@ def test_more_nets_are_added_to_what_is_there(data, tmp_path):
     assert content(path) == before
     make(data, path, nets=20)
     with h5py.File(path) as file:
-        assert set(file["members/net"][...]) == set(range(20))
+        assert set(file["member/net"][...]) == set(range(20))
         assert "resumed by" in file.attrs["history"].decode()
     run_file_rules.check(path)
 

@@ -43,7 +43,7 @@ def groups(path):
 
 
 def rows_of(path):
-    return "member" if path.stem == "population" else "step"
+    return "all_members" if path.stem == "population" else "step"
 
 
 def file_groups(file):
@@ -96,10 +96,10 @@ def test_xarray_opens_every_group_as_is(run, engine):
                 assert data["histogram"].dims == (rows_of(run), "link", "bin")
             if group == "scalars":
                 assert all(data[name].dims == ("step",) for name in data)
-            if group == "members":
-                assert all(data[name].dims == ("member",) for name in data)
+            if group == "member":
+                assert all(data[name].dims in [("member",), (rows_of(run),)] for name in data)
                 assert data["net"].values.tolist() == [0, 0, 0, 1, 1]
-    if rows_of(run) == "member":
+    if rows_of(run) == "all_members":
         return
     with xarray.open_dataset(run, engine=engine) as root:
         assert root.indexes["step"].tolist() == [0, 10, 20, 30, 40]
@@ -181,7 +181,7 @@ def test_a_growing_population_is_read_and_a_killed_one_too(tmp_path):
         live.step()
     with h5py.File(path, swmr=True) as file:
         assert file["/committed"][()] == live.rows == 7
-    store = xarray.backends.H5NetCDFStore(h5netcdf.File(h5py.File(path, "r", swmr=True)), group="members")
+    store = xarray.backends.H5NetCDFStore(h5netcdf.File(h5py.File(path, "r", swmr=True)), group="member")
     with xarray.open_dataset(store) as data:
         assert data["epoch"].values.tolist() == [1, 2, 3, 1, 2, 3, 1]
     live.process.kill()
@@ -234,7 +234,7 @@ def test_broken_rule_of_a_population_is_noticed(tmp_path):
     path = tmp_path / "population.h5"
     subprocess.run([WRITER, "population", path, str(ROWS)], check=True, timeout=60)
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["/members/epoch"][1], file["/members/seed"][2] = 1, 5
+        file["/member/epoch"][1], file["/member/seed"][2] = 1, 5
     with pytest.raises(AssertionError, match="(?s)pairs must be unique.*one seed"):
         run_file_rules.check(path)
 

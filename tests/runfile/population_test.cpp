@@ -49,7 +49,7 @@ class PopulationTest : public ::testing::Test {
       EXPECT_EQ(index.seed[i], expected[i].seed);
       EXPECT_TRUE(same_bits(file.scalar("test/error")[i], expected[i].scalars[2]));
     }
-    const auto position = file.read("/member", 0, members);
+    const auto position = file.read("/member/member", 0, members);
     int64_t wrong = 0;
     const RowLayout layout(population_);
     for (size_t number = 0; number < layout.spans().size(); ++number) {

@@ -286,8 +286,10 @@ class Rules:
             return
         self.require(not dataset.is_scale, f"{path} must not be a dimension scale")
         for axis, scale in enumerate(scales):
-            attached = [scale.name for scale in dataset.dims[axis].values()]
-            self.require(attached == [scale], f"{path}: axis {axis} must have the scale {scale}, has {attached}")
+            # By the object: a scale may have two names.
+            attached = list(dataset.dims[axis].values())
+            self.require(len(attached) == 1 and attached[0] == self.file[scale],
+                         f"{path}: axis {axis} must have the scale {scale}, has {[one.name for one in attached]}")
 
     def check_rows(self):
         file = self.file
@@ -317,26 +319,28 @@ class PopulationRules(Rules):
     """Of a population file."""
 
     schema = "dynascope-population"
-    row_scale = "/member"
+    row_scale = "/member/member"
     index = ["net", "epoch", "step", "seed"]
 
     def expect_root(self):
         self.dataset("/committed", "uint64", (), [])
-        self.dataset(self.row_scale, "int64", [self.rows], [self.row_scale])
+        for name in [self.row_scale, "/all_members"]:  # one dataset of two names
+            self.dataset(name, "int64", [self.rows], [name])
+        self.require(self.file[self.row_scale] == self.file["/all_members"], "/all_members must be the scale")
         for name in self.index:
-            self.growing(f"/members/{name}", "int64")
-        for group in ["members", "nodes", "links", "graph", "skipped"]:
+            self.growing(f"/member/{name}", "int64")
+        for group in ["member", "nodes", "links", "graph", "skipped"]:
             self.groups["/" + group] = set()
 
     def expect_users(self):
-        for name in set(self.file["/members"]) - set(self.index):
-            self.growing(f"/members/{name}", "float64")
+        for name in set(self.file["/member"]) - set(self.index) - {"member"}:
+            self.growing(f"/member/{name}", "float64")
         if "histogram" in self.file["/links"]:
             recorded = text(self.file["/links/histogram"].attrs["recorded"])
             self.require(recorded == "every-row", f"histograms must be of every-row, are of {recorded}")
 
     def check_rows(self):
-        net, epoch, step, seed = (self.file[f"/members/{name}"][...] for name in self.index)
+        net, epoch, step, seed = (self.file[f"/member/{name}"][...] for name in self.index)
         committed = self.file["/committed"][()]
         self.require(committed == self.rows, f"/committed must be {self.rows}, is {committed}")
         self.require(all(bool(np.all(values >= 0)) for values in (net, epoch, step)), "net, epoch, step: 0 or more")
