@@ -118,6 +118,23 @@ class DYNASCOPE_API NetworkBuilder {
   /// @throws Error when the sizes do not fit, or units cannot be followed into `shape`
   Value reshape(Value source, const std::vector<int64_t>& shape);
 
+  /// The sum of values of one shape: unit by unit one node layer, with the links of all of them (docs/metrics.md,
+  /// section 1, rule 5). An operand that others read too keeps its node layer, and identity links lead from it to the
+  /// sum.
+  /// @throws Error when the shapes differ; std::invalid_argument without two values
+  Value sum(const std::vector<Value>& values);
+
+  /// The elementwise product of values of one shape: links as sum().
+  Value product(const std::vector<Value>& values);
+
+  /// Values one after the other along their features or channels.
+  /// @throws Error when their positions differ; std::invalid_argument without a value
+  Value concatenate(const std::vector<Value>& values);
+
+  /// Features or channels `first` to `first + count - 1` of `source`.
+  /// @throws Error when it has not as many
+  Value slice(Value source, int64_t first, int64_t count);
+
   /// Marks `value` as an output.
   void output(Value value);
 
@@ -133,6 +150,8 @@ class DYNASCOPE_API NetworkBuilder {
   const State& state_with(Value value) const;
   Value add(const std::function<network::Activation(network::FlowBuilder&)>& make);
   Value pool(Value source, const PoolingOptions& options, bool average);
+  Value combine(const std::vector<Value>& values, bool product);
+  std::vector<network::Activation> activations(const std::vector<Value>& values) const;
   void add_parameters(const std::string& name, const at::Tensor& weight, const at::Tensor& bias);
 
   std::unique_ptr<State> state_;

@@ -241,6 +241,63 @@ NetworkBuilder::Value NetworkBuilder::reshape(Value source, const std::vector<in
   return add([&](FlowBuilder& builder) { return builder.reshape(value, shape); });
 }
 
+std::vector<Activation> NetworkBuilder::activations(const std::vector<Value>& values) const {
+  std::vector<Activation> found;
+  found.reserve(values.size());
+  for (const Value value : values) {
+    found.push_back(state_with(value).values[static_cast<size_t>(value.position_)]);
+  }
+  return found;
+}
+
+NetworkBuilder::Value NetworkBuilder::combine(const std::vector<Value>& values, bool product) {
+  const char* what = product ? "a product" : "a sum";
+  if (values.size() < 2) {
+    throw std::invalid_argument(text(what, " must be of two values or more, got ", values.size()));
+  }
+  const std::vector<Activation> operands = activations(values);
+  const std::vector<int64_t> shape = state_->builder.sizes(operands[0]);
+  for (const Activation& operand : operands) {
+    if (const auto other = state_->builder.sizes(operand); other != shape) {
+      throw Error(
+          text(what, " must be of values of one shape, got ", at::IntArrayRef(shape), " and ", at::IntArrayRef(other)));
+    }
+  }
+  return add([&](FlowBuilder& builder) { return builder.sum(operands, shape, product); });
+}
+
+NetworkBuilder::Value NetworkBuilder::sum(const std::vector<Value>& values) { return combine(values, false); }
+NetworkBuilder::Value NetworkBuilder::product(const std::vector<Value>& values) { return combine(values, true); }
+
+NetworkBuilder::Value NetworkBuilder::concatenate(const std::vector<Value>& values) {
+  if (values.empty()) {
+    throw std::invalid_argument("a concatenation must be of one value or more, got none");
+  }
+  const std::vector<Activation> operands = activations(values);
+  std::vector<int64_t> shape = state_->builder.sizes(operands[0]);
+  std::vector<FlowBuilder::Part> parts;
+  shape[0] = 0;
+  for (const Activation& operand : operands) {
+    const std::vector<int64_t> other = state_->builder.sizes(operand);
+    if (!std::equal(shape.begin() + 1, shape.end(), other.begin() + 1, other.end())) {
+      throw Error(text("values that are concatenated must have the same positions, got ",
+                       at::IntArrayRef(shape).slice(1), " and ", at::IntArrayRef(other).slice(1)));
+    }
+    parts.push_back({operand, other[0]});
+    shape[0] += other[0];
+  }
+  return add([&](FlowBuilder& builder) { return builder.join(parts, 0, shape); });
+}
+
+NetworkBuilder::Value NetworkBuilder::slice(Value source, int64_t first, int64_t count) {
+  const Activation& value = state_with(source).values[static_cast<size_t>(source.position_)];
+  const int64_t features = state_->builder.sizes(value)[0];
+  if (first < 0 || count < 1 || first > features - count) {
+    throw Error(text("a slice must lie in the ", features, " features or channels, got ", count, " from ", first));
+  }
+  return add([&](FlowBuilder& builder) { return builder.slice(value, 0, first, count); });
+}
+
 void NetworkBuilder::output(Value value) {
   state_->builder.output(state_with(value).values[static_cast<size_t>(value.position_)]);
 }

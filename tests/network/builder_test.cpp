@@ -2,7 +2,9 @@
 #include "network_test.hpp"
 
 #include <dynascope/error.hpp>
+#include <dynascope/metrics.hpp>
 #include <dynascope/network_builder.hpp>
+#include <dynascope/trace.hpp>
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -123,6 +125,65 @@ TEST(NetworkBuilder, PositionwiseLinearCountsChannels) {
   EXPECT_FALSE(weight(network, "mix.weight").sources.at(0).per_unit);
   EXPECT_FALSE(weight(network, "mix.weight").targets.at(0).per_unit);
   EXPECT_EQ(node(network, "mix").shape, (Shape{5, 4}));
+}
+
+struct Joins : torch::nn::Module {
+  torch::nn::Linear fc1{4, 6}, fc2{6, 6}, fc3{4, 5}, fc4{11, 6}, fc5{6, 3};
+
+  Joins() {
+    register_module("fc1", fc1);
+    register_module("fc2", fc2);
+    register_module("fc3", fc3);
+    register_module("fc4", fc4);
+    register_module("fc5", fc5);
+  }
+  torch::Tensor forward(const torch::Tensor& x) {
+    const auto a = fc1(x);
+    const auto s = a + fc2(torch::relu(a));
+    const auto c = torch::cat({s, fc3(x)}, 1);
+    return fc5(c.slice(1, 0, 6) * fc4(c));
+  }
+};
+
+TEST(NetworkBuilder, SumsProductsConcatenationsAndSlicesAreThoseOfATrace) {
+  torch::manual_seed(20261124);
+  Joins net;
+  const Network traced = trace(net, [&] { return net.forward(torch::randn({2, 4})); });
+
+  NetworkBuilder builder;
+  const auto linear = [&](const std::string& name, NetworkBuilder::Value source, torch::nn::Linear& layer) {
+    return builder.linear(name, source, layer->weight, layer->bias);
+  };
+  const auto x = builder.input("input", {4});
+  const auto a = linear("fc1", x, net.fc1);
+  const auto s = builder.sum({a, linear("fc2", a, net.fc2)});
+  const auto c = builder.concatenate({s, linear("fc3", x, net.fc3)});
+  const auto g = builder.product({builder.slice(c, 0, 6), linear("fc4", c, net.fc4)});
+  builder.output(linear("fc5", g, net.fc5));
+  const Network built = builder.build();
+
+  EXPECT_EQ(weight_names(built), weight_names(traced));
+  EXPECT_EQ(built.identity_layers.size(), traced.identity_layers.size());
+  EXPECT_FALSE(built.identity_layers.empty());
+  EXPECT_TRUE(built.skipped.empty());
+  const auto expected = node_strength(traced), strengths = node_strength(built);
+  ASSERT_EQ(strengths.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(torch::equal(strengths[i], expected[i])) << built.node_layers[i].name;
+  }
+}
+
+TEST(NetworkBuilder, JoinsOfWrongShapesAreRefused) {
+  NetworkBuilder builder;
+  const auto x = builder.input("x", {3, 4});
+  const auto y = builder.input("y", {3, 5});
+  EXPECT_NE(error_of([&] { builder.sum({x, y}); }).find("one shape, got [3, 4] and [3, 5]"), std::string::npos);
+  EXPECT_NE(error_of([&] { builder.concatenate({x, y}); }).find("same positions, got [4] and [5]"), std::string::npos);
+  EXPECT_NE(error_of([&] { builder.slice(x, 2, 2); }).find("3 features or channels, got 2 from 2"), std::string::npos);
+  EXPECT_THROW(builder.sum({x}), std::invalid_argument);
+  EXPECT_THROW(builder.product({}), std::invalid_argument);
+  EXPECT_THROW(builder.concatenate({}), std::invalid_argument);
+  EXPECT_THROW(builder.sum({x, NetworkBuilder::Value()}), std::invalid_argument);
 }
 
 TEST(NetworkBuilder, RecordOnlyParametersAreKept) {
