@@ -75,7 +75,6 @@ void PlanCompiler::run() {
   description.skipped = plan_.network_.skipped;
   add_weight_layers();
   add_parameters();
-  count_parameters();
   add_node_layers();
   add_connections();
   place();

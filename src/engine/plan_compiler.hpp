@@ -23,7 +23,6 @@ class PlanCompiler {
   void add_matrix(const at::Tensor& tensor, const std::string& name, int32_t layer, bool plain);
   void add_tiles(Matrix& matrix);
   void add_parameters();
-  void count_parameters();
   void watch(const at::Tensor& tensor, const std::string& name);
   int64_t take_workspace(int64_t doubles);
 

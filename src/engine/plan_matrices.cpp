@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <utility>
-#include <vector>
 
 namespace dynascope::engine {
 namespace {
@@ -203,33 +201,6 @@ void PlanCompiler::add_tiles(Matrix& matrix) {
         }
       }
     }
-  }
-}
-
-void PlanCompiler::count_parameters() {
-  RunDescription& description = plan_.description_;
-  description.parameter_count = description.measured_count = 0;
-  std::vector<bool> computes(plan_.network_.parameters.size(), false);
-  for (const ComputedWeight& weight : plan_.network_.computed) {
-    for (const size_t parameter : weight.parameters) {
-      computes[parameter] = true;
-    }
-  }
-  const bool biases = plan_.options_.metrics.bias() == Bias::kIn;
-  for (size_t i = 0; i < computes.size(); ++i) {
-    const at::Tensor& value = plan_.network_.parameters[i].value;
-    std::set<std::pair<const void*, int64_t>> parts;  // a shared weight counts once, and so does each part of one
-    int64_t measured = computes[i] ? value.numel() : 0;
-    for (const WeightLayer& layer : plan_.network_.weight_layers) {
-      for (const at::Tensor* used : {&layer.weight, &layer.bias}) {
-        if (used->defined() && (used == &layer.weight || biases) && value.layout() == at::kStrided &&
-            used->is_alias_of(value) && parts.emplace(used->const_data_ptr(), used->numel()).second) {
-          measured += used->numel();
-        }
-      }
-    }
-    description.parameter_count += value.numel();
-    description.measured_count += std::min(measured, value.numel());
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -33,6 +34,29 @@ std::unordered_map<std::string, at::Tensor> registered(const NamedModules& modul
     }
   }
   return all;
+}
+
+/// Numbers of `parameter` that weight layers hold. A shared weight counts once, and so does each part of one.
+int64_t measured_numbers(const Network& network, size_t parameter, bool biases) {
+  const at::Tensor& value = network.parameters[parameter].value;
+  const bool computes =
+      std::any_of(network.computed.begin(), network.computed.end(), [&](const ComputedWeight& weight) {
+        return std::find(weight.parameters.begin(), weight.parameters.end(), parameter) != weight.parameters.end();
+      });
+  if (computes || value.layout() != at::kStrided) {
+    return computes ? value.numel() : 0;
+  }
+  std::set<std::pair<const void*, int64_t>> parts;
+  int64_t measured = 0;
+  for (const WeightLayer& layer : network.weight_layers) {
+    for (const at::Tensor* used : {&layer.weight, &layer.bias}) {
+      if (used->defined() && (used == &layer.weight || biases) && used->is_alias_of(value) &&
+          parts.emplace(used->const_data_ptr(), used->numel()).second) {
+        measured += used->numel();
+      }
+    }
+  }
+  return std::min(measured, value.numel());
 }
 
 std::string text(const at::Tensor& tensor) {
@@ -140,6 +164,11 @@ void Parameters::describe() {
   description_.device = compiled_->backend->device();
   description_.backend = compiled_->backend->name();
   description_.torch_version = TORCH_VERSION;
+  description_.parameter_count = description_.measured_count = 0;
+  for (size_t i = 0; i < network_.parameters.size(); ++i) {
+    description_.parameter_count += network_.parameters[i].value.numel();
+    description_.measured_count += measured_numbers(network_, i, options_.metrics.bias() == Bias::kIn);
+  }
 }
 
 std::optional<Change> Parameters::check(bool registrations) {
